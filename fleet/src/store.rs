@@ -1,0 +1,1 @@
+//! The store: small durable tables behind one narrow interface with two engines.
