@@ -1,1 +1,3 @@
-//! fleetward
+//! The program `fleetward`: command line and wiring. The rooms do the work; see `ARCHITECTURE.md`.
+
+pub mod config;

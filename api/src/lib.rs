@@ -1,1 +1,88 @@
-//! See ARCHITECTURE.md.
+//! HTTP: Fleetward's own endpoints under `/fleetward/v1`, health and Prometheus metrics.
+//!
+//! | method and path | answer | who |
+//! |---|---|---|
+//! | `GET /healthz` | `ok` while the process answers | anybody |
+//! | `GET /readyz` | `ready`, or 503 and what is missing | anybody |
+//! | `GET /metrics` | counters in the Prometheus text format | token |
+//! | `GET /fleetward/v1/status` | version, sources, coverage, counters | token |
+//! | `GET /fleetward/v1/alarms` | active violations | token |
+//! | `GET /fleetward/v1/transitions?limit=N` | the newest transitions, newest first | token |
+//! | `GET /fleetward/v1/tasks` | mitigation tasks, newest first | token |
+//! | `POST /fleetward/v1/tasks/ID/undo` | undoes a task | token |
+//!
+//! The token is sent as `Authorization: Bearer TOKEN`. Errors are JSON `{"error": TEXT}`.
+
+mod auth;
+mod routes;
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+pub use auth::Token;
+
+/// Answers that the program gives through this crate. All calls return at once or are bounded in time.
+pub trait Backend: Send + Sync + 'static {
+    /// What is missing before the program does its job; empty when it is ready.
+    fn missing(&self) -> Vec<String>;
+    /// Counters in the Prometheus text format.
+    fn metrics(&self) -> String;
+    /// Version, sources, coverage, counters.
+    fn status(&self) -> Value;
+    /// Active violations, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn alarms(&self, limit: usize) -> Result<Value, ApiError>;
+    /// The newest transitions, at most `limit`, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn transitions(&self, limit: usize) -> Result<Value, ApiError>;
+    /// Mitigation tasks, at most `limit`, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn tasks(&self, limit: usize) -> Result<Value, ApiError>;
+    /// Undoes a task and gives its new state.
+    fn undo<'a>(
+        &'a self,
+        task: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, ApiError>> + Send + 'a>>;
+}
+
+/// Why a request cannot be answered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ApiError {
+    /// No such thing; 404.
+    #[error("{0}")]
+    NotFound(String),
+    /// Not possible in the present state; 409.
+    #[error("{0}")]
+    Conflict(String),
+    /// The request is malformed; 400.
+    #[error("{0}")]
+    Invalid(String),
+    /// Our fault; 500.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A request that takes longer is given up with 408.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves until `shutdown` resolves, then lets requests in progress finish.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    token: Token,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, routes::router(backend, token)).with_graceful_shutdown(shutdown).await
+}

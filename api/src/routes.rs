@@ -1,0 +1,207 @@
+//! The table of routes and their small handlers.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, Query, Request, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{ApiError, Backend, REQUEST_TIMEOUT, Token};
+
+/// Rows of a listing if the request does not say.
+const LIMIT_DEFAULT: usize = 100;
+/// Rows of a listing at most.
+const LIMIT_MAX: usize = 10_000;
+/// No request of ours has a body worth the name.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+type Shared = State<Arc<dyn Backend>>;
+
+pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/fleetward/v1/status", get(status))
+        .route("/fleetward/v1/alarms", get(alarms))
+        .route("/fleetward/v1/transitions", get(transitions))
+        .route("/fleetward/v1/tasks", get(tasks))
+        .route("/fleetward/v1/tasks/{id}/undo", post(undo))
+        .layer(middleware::from_fn_with_state(token, admit));
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .merge(guarded)
+        .fallback(async || ApiError::NotFound("no such path; see the documentation for the list".into()))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(limit_time))
+        .with_state(backend)
+}
+
+async fn admit(State(token): State<Token>, request: Request, next: Next) -> Response {
+    if token.admits(request.headers()) {
+        return next.run(request).await;
+    }
+    let body = json!({"error": "expected `Authorization: Bearer TOKEN`; the token is in `api-token` in the data folder"});
+    (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], Json(body)).into_response()
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, Json(json!({"error": "took too long"}))).into_response(),
+    }
+}
+
+async fn ready(State(backend): Shared) -> Response {
+    let missing = backend.missing();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "missing": missing }))).into_response()
+}
+
+async fn metrics(State(backend): Shared) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], backend.metrics()).into_response()
+}
+
+async fn status(State(backend): Shared) -> Json<Value> {
+    Json(backend.status())
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    limit: Option<usize>,
+}
+
+impl Listing {
+    fn limit(&self) -> Result<usize, ApiError> {
+        match self.limit.unwrap_or(LIMIT_DEFAULT) {
+            limit @ 1..=LIMIT_MAX => Ok(limit),
+            other => Err(ApiError::Invalid(format!("limit: found {other}; allowed are 1 to {LIMIT_MAX}"))),
+        }
+    }
+}
+
+async fn alarms(State(backend): Shared, Query(listing): Query<Listing>) -> Result<Json<Value>, ApiError> {
+    backend.alarms(listing.limit()?).map(Json)
+}
+
+async fn transitions(
+    State(backend): Shared,
+    Query(listing): Query<Listing>,
+) -> Result<Json<Value>, ApiError> {
+    backend.transitions(listing.limit()?).map(Json)
+}
+
+async fn tasks(State(backend): Shared, Query(listing): Query<Listing>) -> Result<Json<Value>, ApiError> {
+    backend.tasks(listing.limit()?).map(Json)
+}
+
+async fn undo(State(backend): Shared, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    backend.undo(&id).await.map(Json)
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, pin::Pin};
+
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    struct Fake;
+
+    impl Backend for Fake {
+        fn missing(&self) -> Vec<String> {
+            vec!["source `a` is not connected".into()]
+        }
+        fn metrics(&self) -> String {
+            "fleetward_events_total 1\n".into()
+        }
+        fn status(&self) -> Value {
+            json!({"version": "0"})
+        }
+        fn alarms(&self, limit: usize) -> Result<Value, ApiError> {
+            Ok(json!([limit]))
+        }
+        fn transitions(&self, _: usize) -> Result<Value, ApiError> {
+            Err(ApiError::Internal("the store is closed".into()))
+        }
+        fn tasks(&self, _: usize) -> Result<Value, ApiError> {
+            Ok(json!([]))
+        }
+        fn undo<'a>(
+            &'a self,
+            task: &'a str,
+        ) -> Pin<Box<dyn Future<Output = Result<Value, ApiError>> + Send + 'a>> {
+            Box::pin(async move { Err(ApiError::NotFound(format!("no task `{task}`"))) })
+        }
+    }
+
+    async fn call(method: &str, path: &str, token: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path).header("authorization", token);
+        let router = router(Arc::new(Fake), Token::new("right".into()));
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn routes_answer_and_refuse_as_documented() {
+        let right = "Bearer right";
+        let cases = [
+            ("GET", "/healthz", "", 200, "ok"),
+            ("GET", "/readyz", "", 503, "source `a` is not connected"),
+            ("GET", "/metrics", right, 200, "fleetward_events_total 1"),
+            ("GET", "/metrics", "", 401, "api-token"),
+            ("GET", "/metrics", "Bearer wrong", 401, "api-token"),
+            ("GET", "/metrics", "Basic right", 401, "api-token"),
+            ("GET", "/fleetward/v1/status", right, 200, "version"),
+            ("GET", "/fleetward/v1/status", "bearer right", 401, "api-token"),
+            ("GET", "/fleetward/v1/alarms", right, 200, "[100]"),
+            ("GET", "/fleetward/v1/alarms?limit=10000", right, 200, "[10000]"),
+            ("GET", "/fleetward/v1/alarms?limit=0", right, 400, "limit: found 0; allowed are 1 to 10000"),
+            ("GET", "/fleetward/v1/alarms?limit=10001", right, 400, "found 10001"),
+            ("GET", "/fleetward/v1/alarms?limit=x", right, 400, "limit"),
+            ("GET", "/fleetward/v1/transitions", right, 500, "the store is closed"),
+            ("POST", "/fleetward/v1/tasks/t1/undo", right, 404, "no task `t1`"),
+            ("POST", "/fleetward/v1/tasks/t1/undo", "", 401, "api-token"),
+            ("GET", "/fleetward/v1/tasks/t1/undo", right, 405, ""),
+            ("GET", "/nowhere", right, 404, "no such path"),
+        ];
+        for (method, path, token, status, text) in cases {
+            let (found, body) = call(method, path, token).await;
+            assert_eq!(found, status, "{method} {path}: {body}");
+            assert!(body.contains(text), "{method} {path}: {body}");
+        }
+    }
+
+    #[test]
+    fn an_empty_token_lets_nobody_in_and_no_token_is_shown() {
+        let mut headers = axum::http::HeaderMap::new();
+        headers.insert("authorization", "Bearer ".parse().unwrap());
+        assert!(!Token::new(String::new()).admits(&headers));
+        assert_eq!(format!("{:?}", Token::new("right".into())), "Token(***)");
+    }
+}

@@ -1,0 +1,433 @@
+//! The configuration file as it is written: every key with its default.
+//!
+//! `deny_unknown_fields` everywhere, so that a typing mistake is an error and
+//! not a default. Resolved values are in [`super::settings`].
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Where Fleetward keeps its data.
+    pub data: DataOptions,
+    /// Detection.
+    pub detect: DetectOptions,
+    /// The journal.
+    pub journal: JournalOptions,
+    /// Where events come from.
+    pub source: SourceOptions,
+    /// Brokers that responses act on.
+    pub control: ControlOptions,
+    /// What is done about alarms.
+    pub respond: RespondOptions,
+    /// Who is told about alarms.
+    pub sink: SinkOptions,
+    /// The local HTTP endpoint.
+    pub api: ApiOptions,
+    /// Fleetward's own log.
+    pub log: LogOptions,
+}
+
+/// `[data]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataOptions {
+    /// Folder for journal, snapshots and store; created with mode 0700.
+    pub dir: PathBuf,
+    /// Store engine: `redb` or `sled`.
+    pub store: Spanned<String>,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        Self { dir: "/var/lib/fleetward".into(), store: unplaced("redb".into()) }
+    }
+}
+
+/// `[detect]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectOptions {
+    /// Folder of security profiles, `*.json`.
+    pub profiles: Option<Spanned<PathBuf>>,
+    /// JSON file of registered things and groups.
+    pub registry: Option<Spanned<PathBuf>>,
+    /// Width of the datapoint grid for metrics without `durationSeconds`.
+    /// 300 is that of AWS.
+    pub bucket_secs: Spanned<u32>,
+    /// How long a window waits for events that arrive out of order.
+    pub lateness_ms: Spanned<u32>,
+    /// Worker threads; 0 is one per core.
+    pub shards: Spanned<usize>,
+    /// Things followed at most; further ones are counted as untracked.
+    pub things_max: Spanned<usize>,
+    /// Source addresses followed at most.
+    pub addresses_max: Spanned<usize>,
+}
+
+impl Default for DetectOptions {
+    fn default() -> Self {
+        Self {
+            profiles: None,
+            registry: None,
+            bucket_secs: unplaced(300),
+            // Log time stamps are whole seconds, so a second of disorder is normal.
+            lateness_ms: unplaced(2_000),
+            shards: unplaced(0),
+            things_max: unplaced(1_000_000),
+            addresses_max: unplaced(1_000_000),
+        }
+    }
+}
+
+/// `[journal]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalOptions {
+    /// Size at which a new segment file begins.
+    pub segment_mib: Spanned<u32>,
+    /// Seconds between snapshots of the detector's state.
+    pub snapshot_secs: Spanned<u32>,
+    /// Segments younger than this are kept even when a snapshot covers them, so that they can be replayed.
+    pub retain_days: Spanned<u32>,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { segment_mib: unplaced(64), snapshot_secs: unplaced(300), retain_days: unplaced(7) }
+    }
+}
+
+/// `[source]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceOptions {
+    /// MQTT brokers to subscribe to.
+    pub mqtt: Vec<MqttSourceOptions>,
+    /// Mosquitto logs to follow.
+    pub mosquitto_log: Vec<MosquittoLogOptions>,
+}
+
+/// How to reach an MQTT broker; part of `[[source.mqtt]]` and `[control.mosquitto]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MqttSourceOptions {
+    /// Name in messages and counters; unique among all sources.
+    pub name: Spanned<String>,
+    /// Host name or address.
+    pub host: Spanned<String>,
+    /// Port; default 8883 with TLS, 1883 without.
+    pub port: Option<Spanned<u16>>,
+    /// `"5"` or `"3.1.1"`.
+    #[serde(default = "version_5")]
+    pub protocol: Spanned<String>,
+    /// Client id; must stay the same across restarts, the broker keeps the session under it.
+    #[serde(default = "default_client_id")]
+    pub client_id: Spanned<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// File that holds the password (first line).
+    pub password_file: Option<Spanned<PathBuf>>,
+    /// Environment variable that holds the password.
+    pub password_env: Option<Spanned<String>>,
+    /// TLS: on unless `tls = { enabled = false }`, which is allowed for loopback hosts only.
+    #[serde(default)]
+    pub tls: TlsOptions,
+    /// Receive device reports.
+    #[serde(default = "yes")]
+    pub reports: bool,
+    /// What comes before the thing's name in report topics.
+    #[serde(default = "default_prefix")]
+    pub report_prefix: Spanned<String>,
+    /// Shared subscription group for reports.
+    pub shared_group: Option<Spanned<String>>,
+    /// Read Mosquitto's log through `$SYS/broker/log/#`.
+    #[serde(default)]
+    pub mosquitto_log: bool,
+    /// Read AWS-style lifecycle events from `$aws/events/...`.
+    #[serde(default)]
+    pub lifecycle: bool,
+}
+
+/// `tls = { ... }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsOptions {
+    /// Whether to use TLS.
+    pub enabled: Option<Spanned<bool>>,
+    /// PEM file of the certificate authorities to trust; default: the public ones.
+    pub ca_file: Option<Spanned<PathBuf>>,
+    /// PEM file of the client certificate chain.
+    pub cert_file: Option<Spanned<PathBuf>>,
+    /// PEM file of the client's private key.
+    pub key_file: Option<Spanned<PathBuf>>,
+}
+
+#[expect(clippy::derivable_impls, reason = "stands beside the other defaults, each with its reason")]
+impl Default for TlsOptions {
+    fn default() -> Self {
+        Self { enabled: None, ca_file: None, cert_file: None, key_file: None }
+    }
+}
+
+/// `[[source.mosquitto_log]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MosquittoLogOptions {
+    /// Name in messages and counters; unique among all sources.
+    pub name: Spanned<String>,
+    /// The log file, or `-` for standard input.
+    pub path: Spanned<PathBuf>,
+    /// Where to begin a file never read before: `end` or `start`.
+    #[serde(default = "from_end")]
+    pub from: Spanned<String>,
+    /// Zone of time stamps that name none, such as `+02:00`.
+    #[serde(default = "utc")]
+    pub utc_offset: Spanned<String>,
+    /// The broker's `log_type` includes `debug`: publishes, deliveries and denials can be seen.
+    #[serde(default)]
+    pub debug: bool,
+    /// The broker's `log_type` includes `subscribe` and `unsubscribe`.
+    #[serde(default)]
+    pub subscribe: bool,
+}
+
+/// `[control]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ControlOptions {
+    /// Mosquitto with the dynamic-security plugin.
+    pub mosquitto: Option<MosquittoControlOptions>,
+}
+
+/// `[control.mosquitto]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MosquittoControlOptions {
+    /// Host name or address.
+    pub host: Spanned<String>,
+    /// Port; default 8883 with TLS, 1883 without.
+    pub port: Option<Spanned<u16>>,
+    /// Client id of the acting connection.
+    #[serde(default = "default_control_id")]
+    pub client_id: Spanned<String>,
+    /// User name of a dynamic-security administrator. Should be another than that of the source.
+    pub username: Option<String>,
+    /// File that holds the password (first line).
+    pub password_file: Option<Spanned<PathBuf>>,
+    /// Environment variable that holds the password.
+    pub password_env: Option<Spanned<String>>,
+    /// TLS, as for sources.
+    #[serde(default)]
+    pub tls: TlsOptions,
+    /// Role that takes all permissions; made when missing.
+    #[serde(default = "default_role")]
+    pub role: Spanned<String>,
+    /// Also disable the client, so that a device with a password is refused and not just powerless.
+    #[serde(default)]
+    pub disable_client: bool,
+    /// User names that are never touched.
+    #[serde(default)]
+    pub never_touch: Vec<String>,
+}
+
+/// `[respond]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RespondOptions {
+    /// Carry actions out. While false, everything is planned and recorded, and nothing is touched.
+    pub acting: bool,
+    /// Folder of mitigation actions, `*.json`.
+    pub actions: Option<Spanned<PathBuf>>,
+    /// Which alarms lead to which action.
+    pub rule: Vec<RuleOptions>,
+    /// The guard rail.
+    pub limit: LimitOptions,
+}
+
+/// `[[respond.rule]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleOptions {
+    /// Security profile, or `*`.
+    #[serde(default = "any")]
+    pub profile: Spanned<String>,
+    /// Behavior, or `*`.
+    #[serde(default = "any")]
+    pub behavior: Spanned<String>,
+    /// Name of the mitigation action.
+    pub action: Spanned<String>,
+    /// Undo the action when the alarm clears.
+    #[serde(default)]
+    pub undo_on_clear: bool,
+    /// Least attribution that may act: `certain` or `address`.
+    #[serde(default = "certain")]
+    pub attribution_min: Spanned<String>,
+}
+
+/// `[respond.limit]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitOptions {
+    /// Things acted on at most ...
+    pub things: Spanned<u32>,
+    /// ... in this many seconds.
+    pub per_secs: Spanned<u32>,
+    /// Seconds before the same thing is acted on again.
+    pub cooldown_secs: Spanned<u32>,
+    /// Things, client ids or user names that no action touches.
+    pub never_touch: Vec<String>,
+    /// Thing groups whose members no action touches.
+    pub never_touch_groups: Vec<Spanned<String>>,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self {
+            // A responder can look at ten devices; a thousand at once is a fleet fault, not a thousand intruders.
+            things: unplaced(10),
+            per_secs: unplaced(600),
+            cooldown_secs: unplaced(60),
+            never_touch: Vec::new(),
+            never_touch_groups: Vec::new(),
+        }
+    }
+}
+
+/// `[sink]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SinkOptions {
+    /// HTTP receivers.
+    pub webhook: Vec<WebhookOptions>,
+    /// Mail receivers.
+    pub email: Vec<EmailOptions>,
+}
+
+/// `[[sink.webhook]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookOptions {
+    /// Name, unique among sinks.
+    pub name: Spanned<String>,
+    /// `https://` address; `http://` on loopback only.
+    pub url: Spanned<String>,
+    /// `fleetward` or `aws` (the message that Device Defender sends to SNS).
+    #[serde(default = "format_fleetward")]
+    pub format: Spanned<String>,
+    /// File that holds the secret for the HMAC signature (first line).
+    pub secret_file: Option<Spanned<PathBuf>>,
+    /// Environment variable that holds the secret.
+    pub secret_env: Option<Spanned<String>>,
+    /// PEM file of certificate authorities to trust beside the public ones.
+    pub ca_file: Option<Spanned<PathBuf>>,
+    /// Seconds to wait for an answer.
+    #[serde(default = "ten_seconds")]
+    pub timeout_secs: Spanned<u32>,
+}
+
+/// `[[sink.email]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmailOptions {
+    /// Name, unique among sinks.
+    pub name: Spanned<String>,
+    /// SMTP server.
+    pub host: Spanned<String>,
+    /// Port; default 465 with `tls`, 587 with `starttls`, 25 with `none`.
+    pub port: Option<Spanned<u16>>,
+    /// `tls`, `starttls`, or `none` (loopback only).
+    #[serde(default = "starttls")]
+    pub security: Spanned<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// File that holds the password (first line).
+    pub password_file: Option<Spanned<PathBuf>>,
+    /// Environment variable that holds the password.
+    pub password_env: Option<Spanned<String>>,
+    /// PEM file of certificate authorities to trust beside the public ones.
+    pub ca_file: Option<Spanned<PathBuf>>,
+    /// Sender address.
+    pub from: Spanned<String>,
+    /// Receiver addresses.
+    pub to: Vec<Spanned<String>>,
+}
+
+/// `[api]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiOptions {
+    /// Address to listen on; loopback only for now. Empty switches the endpoint off.
+    pub listen: Spanned<String>,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self { listen: unplaced("127.0.0.1:9470".into()) }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogOptions {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: Spanned<String>,
+    /// `text` or `json`.
+    pub format: Spanned<String>,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { level: unplaced("info".into()), format: unplaced("text".into()) }
+    }
+}
+
+/// A default: it stands nowhere in the file.
+pub(super) fn unplaced<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+fn yes() -> bool {
+    true
+}
+fn version_5() -> Spanned<String> {
+    unplaced("5".into())
+}
+fn default_client_id() -> Spanned<String> {
+    unplaced("fleetward".into())
+}
+fn default_control_id() -> Spanned<String> {
+    unplaced("fleetward-control".into())
+}
+fn default_prefix() -> Spanned<String> {
+    unplaced("$aws/things/".into())
+}
+fn default_role() -> Spanned<String> {
+    unplaced("fleetward-quarantine".into())
+}
+fn from_end() -> Spanned<String> {
+    unplaced("end".into())
+}
+fn utc() -> Spanned<String> {
+    unplaced("+00:00".into())
+}
+fn any() -> Spanned<String> {
+    unplaced("*".into())
+}
+fn certain() -> Spanned<String> {
+    unplaced("certain".into())
+}
+fn format_fleetward() -> Spanned<String> {
+    unplaced("fleetward".into())
+}
+fn ten_seconds() -> Spanned<u32> {
+    unplaced(10)
+}
+fn starttls() -> Spanned<String> {
+    unplaced("starttls".into())
+}
