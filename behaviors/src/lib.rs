@@ -1,1 +1,11 @@
-//! See ARCHITECTURE.md.
+//! Security profiles and their behaviors: a datapoint in, a verdict out.
+//!
+//! Pure and synchronous: no I/O, no clock, no randomness. [`profile`] reads what people
+//! wrote, [`set`] compiles it to what the detector looks up, [`slot`] is the state of one
+//! behavior for one entity and its steps, [`criterion`] is what is compliant.
+//! Source of the rules: `device-defender-detect.md`.
+
+pub mod criterion;
+pub mod profile;
+pub mod set;
+pub mod slot;

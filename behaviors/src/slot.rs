@@ -1,0 +1,343 @@
+//! The state of one behavior for one entity, and its steps.
+//!
+//! Windows tumble and are aligned to the epoch; what happens exactly on a boundary belongs to the
+//! next window. A window that can no longer become compliant counts as violating at once, and
+//! exactly once; AWS waits for its end. The N-th violating datapoint in a row alarms, the M-th
+//! compliant one in a row clears; a missing datapoint neither counts nor resets
+//! (`device-defender-detect.md`, section 6).
+
+use fleet::{event::Attribution, time::Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    criterion::Criterion,
+    set::{Aggregate, Behavior},
+};
+
+/// State of one behavior for one entity: 24 bytes. The default is one that never saw anything.
+///
+/// `start` is the window that observations now go to, `value` what it gathered so far. Before it
+/// there may be `gap` windows without an observation whose end has not been told to
+/// [`Behavior::close`] yet. For [`Aggregate::Away`], `start` is when the entity left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    start: i64,
+    value: f64,
+    flags: u8,
+    who: u8,
+    run: u8,
+    gap: u8,
+}
+
+/// `start` means something.
+const SEEN: u8 = 1;
+/// The window has an observation.
+const FILLED: u8 = 1 << 1;
+/// The window has been counted as violating already; `value` and `who` are those of that moment.
+const DECIDED: u8 = 1 << 2;
+/// In alarm.
+const ALARMED: u8 = 1 << 3;
+
+/// What a datapoint changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// A violation begins.
+    Alarm(Deciding),
+    /// A violation ends.
+    Clear(Deciding),
+}
+
+/// The datapoint that decided.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deciding {
+    /// Time of the deciding observation; the window's end if that decided.
+    pub at: Timestamp,
+    /// Its value.
+    pub value: Value,
+    /// The weakest attribution of what went into it.
+    pub attribution: Attribution,
+}
+
+/// Value of a deciding datapoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A number, in the metric's unit.
+    Number(f64),
+    /// The list that the caller has just observed.
+    List,
+}
+
+impl Slot {
+    /// Whether the behavior is in alarm.
+    #[must_use]
+    pub const fn in_alarm(&self) -> bool {
+        self.flags & ALARMED != 0
+    }
+
+    /// Whether nothing has been observed yet.
+    #[must_use]
+    pub const fn is_unseen(&self) -> bool {
+        self.flags == 0 && self.run == 0
+    }
+
+    /// Whether an observation at `at` would be late: its window is over. Behaviors without windows have none.
+    #[must_use]
+    pub const fn is_late(&self, at: Timestamp) -> bool {
+        self.has(SEEN) && at.millis() < self.start
+    }
+
+    const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    const fn set(&mut self, flag: u8) {
+        self.flags |= flag;
+    }
+
+    /// Moves on to the window at `start`, with nothing in it.
+    const fn open(&mut self, start: i64, gap: u8) {
+        self.start = start;
+        self.value = 0.0;
+        self.who = Attribution::Certain as u8;
+        self.gap = gap;
+        self.flags = (self.flags | SEEN) & !(FILLED | DECIDED);
+    }
+}
+
+impl Behavior {
+    /// Observes a number at `at`. The first change is of the window before, if this observation
+    /// closes it, the second of this observation's own window.
+    ///
+    /// A late observation (see [`Slot::is_late`]) and what is not a number change nothing.
+    /// For counters the value is how many were seen, usually 1.
+    #[inline]
+    pub fn observe_number(
+        &self,
+        slot: &mut Slot,
+        at: Timestamp,
+        value: f64,
+        who: Attribution,
+    ) -> (Option<Change>, Option<Change>) {
+        if value.is_nan() || matches!(self.aggregate, Aggregate::Away) {
+            return (None, None);
+        }
+        let Some(width) = self.width() else {
+            let verdict = self.holds(value);
+            return (
+                None,
+                self.step(slot, verdict, Deciding { at, value: Value::Number(value), attribution: who }),
+            );
+        };
+        let at_ms = at.millis();
+        let mut closed = None;
+        if !slot.has(SEEN) {
+            slot.open(floor(at_ms, width), 0);
+        } else if at_ms < slot.start {
+            return (None, None);
+        } else if at_ms.saturating_sub(slot.start) >= width {
+            closed = self.move_on(slot, floor(at_ms, width), width);
+        }
+        (closed, self.add(slot, at, value, who))
+    }
+
+    /// Observes a list, of which the caller knows whether it is compliant (`judge_…`).
+    #[inline]
+    pub fn observe_list(
+        &self,
+        slot: &mut Slot,
+        at: Timestamp,
+        compliant: bool,
+        who: Attribution,
+    ) -> Option<Change> {
+        self.step(slot, compliant, Deciding { at, value: Value::List, attribution: who })
+    }
+
+    /// Ends the window whose end is `boundary`. To be called for every such boundary, in order of
+    /// time, for slots with and without observations.
+    ///
+    /// `present`: the entity was connected or reporting in the window. Then a counter without an
+    /// event has a datapoint of 0, which counts; without presence there is no datapoint, so that
+    /// what is gone does not alarm forever.
+    ///
+    /// A boundary may come a little after the first observations of the next window (the
+    /// watermark lags). The windows that those skipped are judged then, unless their own window
+    /// has already been decided or closed: then the skipped ones are missing.
+    pub fn close(&self, slot: &mut Slot, boundary: Timestamp, present: bool) -> Option<Change> {
+        let width = self.width()?;
+        if matches!(self.aggregate, Aggregate::Away) {
+            return self.close_away(slot, boundary);
+        }
+        let end = floor(boundary.millis(), width);
+        if !slot.has(SEEN) {
+            if !present {
+                return None;
+            }
+            slot.open(end, 0);
+            return self.zero(slot, end, present);
+        }
+        if end <= slot.start {
+            return self.close_gap(slot, end, width, present);
+        }
+        let own_end = slot.start.saturating_add(width);
+        let change = if slot.has(FILLED) { self.judge(slot, own_end) } else { self.zero(slot, end, present) };
+        slot.open(end, 0);
+        change
+    }
+
+    /// The entity left at `at`. For [`Aggregate::Away`]; nothing for the others. A second
+    /// departure without a return between them changes nothing.
+    pub fn observe_left(&self, slot: &mut Slot, at: Timestamp) {
+        if matches!(self.aggregate, Aggregate::Away) && !slot.has(SEEN) {
+            slot.start = at.millis();
+            slot.set(SEEN);
+        }
+    }
+
+    /// The entity came back at `at`: a datapoint of 0 minutes, if it had been away. For
+    /// [`Aggregate::Away`]; nothing for the others.
+    pub fn observe_back(&self, slot: &mut Slot, at: Timestamp) -> Option<Change> {
+        if !matches!(self.aggregate, Aggregate::Away) || !slot.has(SEEN) {
+            return None;
+        }
+        slot.flags &= !SEEN;
+        slot.start = 0;
+        self.step(
+            slot,
+            self.holds(0.0),
+            Deciding { at, value: Value::Number(0.0), attribution: Attribution::Certain },
+        )
+    }
+
+    fn width(&self) -> Option<i64> {
+        self.window.map(|secs| i64::from(secs.max(1)) * 1000)
+    }
+
+    fn holds(&self, value: f64) -> bool {
+        match &self.criterion {
+            Criterion::Number(criterion) => criterion.holds(value),
+            Criterion::Ports(..)
+            | Criterion::Addresses(..)
+            | Criterion::Numbers(..)
+            | Criterion::Strings(..) => true,
+        }
+    }
+
+    /// Puts an observation into the slot's window, and decides it if nothing can save it.
+    #[inline]
+    fn add(&self, slot: &mut Slot, at: Timestamp, value: f64, who: Attribution) -> Option<Change> {
+        if slot.has(DECIDED) {
+            return None;
+        }
+        slot.who = slot.who.min(who as u8);
+        slot.value = match self.aggregate {
+            Aggregate::Count | Aggregate::Sum => slot.value + value,
+            Aggregate::Max if slot.has(FILLED) => slot.value.max(value),
+            Aggregate::Min if slot.has(FILLED) => slot.value.min(value),
+            Aggregate::Max | Aggregate::Min | Aggregate::Last | Aggregate::Each | Aggregate::Away => value,
+        };
+        slot.set(FILLED);
+        if !self.is_final_once_violating() || self.holds(slot.value) {
+            return None;
+        }
+        slot.set(DECIDED);
+        let deciding = Deciding { at, value: Value::Number(slot.value), attribution: attribution(slot.who) };
+        self.step(slot, false, deciding)
+    }
+
+    /// Whether a violating window stays so whatever it still gathers: a sum of what is never
+    /// negative, or a maximum, against a bound from above; a minimum against one from below.
+    fn is_final_once_violating(&self) -> bool {
+        let Criterion::Number(criterion) = &self.criterion else { return false };
+        match self.aggregate {
+            Aggregate::Count | Aggregate::Sum | Aggregate::Max => criterion.op.bounds_above(),
+            Aggregate::Min => !criterion.op.bounds_above(),
+            Aggregate::Last | Aggregate::Each | Aggregate::Away => false,
+        }
+    }
+
+    /// Leaves the slot's window for a later one, before the boundary between them was told.
+    fn move_on(&self, slot: &mut Slot, start: i64, width: i64) -> Option<Change> {
+        let skipped = start.saturating_sub(slot.start) / width;
+        let (change, skipped) = if slot.has(FILLED) {
+            (self.judge(slot, slot.start.saturating_add(width)), skipped - 1)
+        } else {
+            (None, skipped.saturating_add(i64::from(slot.gap)))
+        };
+        slot.open(start, u8::try_from(skipped).unwrap_or(u8::MAX));
+        change
+    }
+
+    /// Judges the slot's window, which has an observation, at its end.
+    fn judge(&self, slot: &mut Slot, end: i64) -> Option<Change> {
+        if slot.has(DECIDED) {
+            return None;
+        }
+        let at = Timestamp::from_millis(end);
+        let deciding = Deciding { at, value: Value::Number(slot.value), attribution: attribution(slot.who) };
+        self.step(slot, self.holds(slot.value), deciding)
+    }
+
+    /// Judges a window without an observation.
+    fn zero(&self, slot: &mut Slot, end: i64, present: bool) -> Option<Change> {
+        if !present || !matches!(self.aggregate, Aggregate::Count) {
+            return None;
+        }
+        let at = Timestamp::from_millis(end);
+        let deciding = Deciding { at, value: Value::Number(0.0), attribution: Attribution::Certain };
+        self.step(slot, self.holds(0.0), deciding)
+    }
+
+    /// Judges a window that was skipped, now that its end is told.
+    fn close_gap(&self, slot: &mut Slot, end: i64, width: i64, present: bool) -> Option<Change> {
+        let left = slot.start.saturating_sub(end) / width;
+        if left >= i64::from(slot.gap) {
+            return None;
+        }
+        slot.gap = u8::try_from(left).unwrap_or(u8::MAX);
+        if slot.has(DECIDED) { None } else { self.zero(slot, end, present) }
+    }
+
+    fn close_away(&self, slot: &mut Slot, boundary: Timestamp) -> Option<Change> {
+        if !slot.has(SEEN) || boundary.millis() <= slot.start {
+            return None;
+        }
+        let minutes = boundary.millis().saturating_sub(slot.start) / 60_000;
+        let value = f64::from(u32::try_from(minutes).unwrap_or(u32::MAX));
+        self.step(
+            slot,
+            self.holds(value),
+            Deciding { at: boundary, value: Value::Number(value), attribution: Attribution::Certain },
+        )
+    }
+
+    /// Counts a datapoint.
+    #[inline]
+    fn step(&self, slot: &mut Slot, compliant: bool, deciding: Deciding) -> Option<Change> {
+        if compliant != slot.in_alarm() {
+            // As it already is: the run towards a change is broken.
+            slot.run = 0;
+            return None;
+        }
+        slot.run = slot.run.saturating_add(1);
+        let wanted = if compliant { self.to_clear } else { self.to_alarm };
+        if slot.run < wanted {
+            return None;
+        }
+        slot.run = 0;
+        slot.flags ^= ALARMED;
+        Some(if compliant { Change::Clear(deciding) } else { Change::Alarm(deciding) })
+    }
+}
+
+/// Start of the window of `width` ms that holds `at_ms`.
+const fn floor(at_ms: i64, width: i64) -> i64 {
+    at_ms.div_euclid(width).saturating_mul(width)
+}
+
+const fn attribution(number: u8) -> Attribution {
+    match number {
+        0 => Attribution::Ambiguous,
+        1 => Attribution::Address,
+        _ => Attribution::Certain,
+    }
+}
