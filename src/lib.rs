@@ -1,3 +1,4 @@
 //! The program `fleetward`: command line and wiring. The rooms do the work; see `ARCHITECTURE.md`.
 
+pub mod cli;
 pub mod config;

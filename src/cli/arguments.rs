@@ -1,0 +1,180 @@
+//! Commands and options, with the help that teaches them.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Device security anomaly detection and audit beside any MQTT broker.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fleetward",
+    version,
+    max_term_width = 100,
+    after_help = "Start here:\n  \
+        fleetward demo                         see it catch and quarantine devices, nothing to set up\n  \
+        fleetward check --config fleetward.toml\n  \
+        fleetward serve --config fleetward.toml\n\n\
+        Exit codes: 0 done, 1 failure, 2 wrong command line or configuration, 3 findings (check --strict)."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the sidecar: watch the sources, judge, alert and, if switched on, act.
+    #[command(
+        after_help = "SIGTERM and SIGINT stop it in order: sources first, then what is in flight, then a \
+        snapshot. SIGHUP reads profiles, actions and registry again; if they have an error the old ones stay."
+    )]
+    Serve(ConfigArguments),
+    /// Check configuration, profiles and mitigation actions without starting anything.
+    #[command(after_help = "Every problem is printed as FILE:LINE:COLUMN: error|warning: PLACE: MESSAGE.")]
+    Check(CheckArguments),
+    /// See the main job with nothing set up: a broker, 1,000 devices and the engine in this process.
+    #[command(after_help = "Everything listens on loopback only and is gone at the end.\n\
+        fleetward demo --for 40s --json --seed 7 prints one JSON object a line, for scripts.")]
+    Demo(DemoArguments),
+    /// Run the engine over a recorded stream at full speed and print transitions as JSON lines.
+    #[command(after_help = "The same input gives the same output, to the byte.")]
+    Replay(ReplayArguments),
+    /// Show what a running Fleetward sees and where it is blind.
+    Status(ConfigArguments),
+    /// List the active alarms of a running Fleetward.
+    Alarms(ListArguments),
+    /// List the mitigation tasks of a running Fleetward.
+    Tasks(ListArguments),
+    /// Undo a mitigation task: give the device back what it had.
+    Undo(UndoArguments),
+    /// Prove that the record of responses is unbroken.
+    VerifyLog(ConfigArguments),
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// A command that needs the configuration.
+#[derive(Debug, Args)]
+pub struct ConfigArguments {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+    /// Exit with 3 if there is any warning.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// How long to run, such as 40s or 2m; without it until `q` or Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Print one JSON object a line instead of the live view.
+    #[arg(long)]
+    pub json: bool,
+    /// The same seed tells the same story.
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// How many devices.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(20..=20_000))]
+    pub devices: u32,
+    /// How much faster than the wall clock the fleet lives.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub speed: u32,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Recorded events, one JSON object a line; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub events: PathBuf,
+    /// Folder of security profiles.
+    #[arg(long, value_name = "DIR")]
+    pub profiles: PathBuf,
+    /// JSON file of registered things and groups.
+    #[arg(long, value_name = "FILE")]
+    pub registry: Option<PathBuf>,
+    /// Width of the datapoint grid for metrics without durationSeconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub bucket_secs: u32,
+}
+
+/// A listing.
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// The configuration file of the running Fleetward.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+    /// Rows at most.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub limit: u16,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `undo`
+#[derive(Debug, Args)]
+pub struct UndoArguments {
+    /// The task, as `fleetward tasks` names it.
+    pub task: String,
+    /// The configuration file of the running Fleetward.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+}
+
+/// A duration such as `40s`, `2m`, `1h`, `500ms`; a bare number is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| format!("found `{text}`; expected a number and a unit, such as 40s, 2m or 1h"))?;
+    let millis = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("found the unit `{unit}`; allowed are ms, s, m and h")),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        let cases = [("40s", 40_000), ("2m", 120_000), ("1h", 3_600_000), ("500ms", 500), ("7", 7_000)];
+        for (text, millis) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in ["", "s", "1d", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

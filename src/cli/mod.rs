@@ -1,0 +1,32 @@
+//! The command line: what can be said, and what the exit code means.
+
+pub mod arguments;
+pub mod check;
+pub mod client;
+pub mod output;
+
+use std::process::ExitCode;
+
+/// What the exit code tells a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done,
+    /// Something failed while running; the message is on standard error.
+    Failure,
+    /// The command line or a configuration file is wrong; nothing was started.
+    BadConfiguration,
+    /// Done, and there is something to look at (`check --strict` with warnings).
+    Findings,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failure => 1,
+            Exit::BadConfiguration => 2,
+            Exit::Findings => 3,
+        })
+    }
+}
