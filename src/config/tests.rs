@@ -176,3 +176,22 @@ fn a_secret_is_not_shown() {
     let shown = format!("{loaded:?}");
     assert!(shown.contains("Secret(***)") && !shown.contains("hunter2"));
 }
+
+/// The shipped example, as it is and with every line switched on, has no unknown key.
+#[test]
+fn the_shipped_example_is_read() {
+    let text = include_str!("../../fleetward.example.toml");
+    assert_eq!(problems(text), [""; 0]);
+    let switched_on: String = text.lines().map(|line| uncommented(line) + "\n").collect();
+    let (options, found) = parse::parse("f.toml", &switched_on);
+    assert!(options.is_some(), "{found:?}");
+}
+
+/// A commented `key = value` or `[table]` without its comment sign; prose stays a comment.
+fn uncommented(line: &str) -> String {
+    let Some(rest) = line.strip_prefix("# ") else { return line.to_owned() };
+    let is_key = rest
+        .split_once(" = ")
+        .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+    if is_key || rest.starts_with('[') { rest.to_owned() } else { line.to_owned() }
+}
