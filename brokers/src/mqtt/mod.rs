@@ -1,0 +1,12 @@
+//! MQTT: how Fleetward reaches a broker, and the source that receives device
+//! reports, broker logs and lifecycle events from it.
+
+pub mod answers;
+mod backoff;
+pub mod client;
+mod ledger;
+pub mod settings;
+pub mod source;
+pub mod status;
+mod tls;
+pub mod topics;
