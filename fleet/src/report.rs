@@ -2,12 +2,47 @@
 //!
 //! Source: `device-defender-device-metrics.md`. Decoders fill a [`ReportBuf`] that is
 //! used again for the next report, so that decoding allocates nothing once warm.
+//!
+//! One reader of the document (`read`) runs over two readers of the encodings (`json`,
+//! `cbor`), so that both accept the same reports. What it accepts beyond the letter of
+//! the document, because real agents send it:
+//! - long and short names at every level, mixed; `h` for `header` (early C agents);
+//! - `null` anywhere, read as absent; unknown members, ignored wherever they are well formed;
+//! - whole numbers as integers, whole doubles or exponents, in CBOR as numeric text too;
+//! - `total` that differs from the length of its list (agents cap lists): `total` counts;
+//! - items of a port list without a port, which count for the length only;
+//! - a UDP list whose only item is port 0 (C agent with no UDP socket), read as empty;
+//! - IPv6 zones (`fe80::1%eth0`), dropped, and IPv4-mapped IPv6 addresses, read as IPv4;
+//! - a single number under `number_list`, read as a list of one.
+//!
+//! Refused, though some parsers would let it pass: a member given twice (under one name
+//! or two), since a device and an observer must not read the same bytes differently.
+
+mod address;
+mod answer;
+mod cbor;
+mod fault;
+mod json;
+mod number;
+mod read;
 
 use std::{net::IpAddr, ops::Range};
 
 use thiserror::Error;
 
-use crate::time::Timestamp;
+pub use answer::{accepted_cbor, accepted_json, rejected_cbor, rejected_json};
+
+use fault::{Fault, Reason, Step};
+use read::Source;
+
+/// Largest report, in bytes (the payload limit of AWS IoT).
+pub const REPORT_BYTES_MAX: usize = 128 * 1024;
+/// Most items of a list.
+pub const LIST_ITEMS_MAX: usize = 4096;
+/// Most custom metrics of a report.
+pub const CUSTOM_METRICS_MAX: usize = 100;
+/// Deepest nesting inside a member that is ignored.
+pub const DEPTH_MAX: u32 = 32;
 
 /// A decoded report. Fields are absent where the report left them out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -100,6 +135,18 @@ impl ReportBuf {
         self.strings.clear();
         self.addresses.clear();
     }
+
+    /// The text of a custom metric's name or string.
+    #[must_use]
+    pub fn text_of(&self, range: &Range<u32>) -> Option<&str> {
+        self.text.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
+    }
+}
+
+/// The items of an arena that a custom metric's list points to.
+#[must_use]
+pub fn slice_of<'a, T>(arena: &'a [T], range: &Range<u32>) -> Option<&'a [T]> {
+    arena.get(usize::try_from(range.start).ok()?..usize::try_from(range.end).ok()?)
 }
 
 /// Why a report was refused.
@@ -108,68 +155,117 @@ impl ReportBuf {
 pub struct ReportError {
     /// The report's id, if it could be read.
     pub report_id: Option<u64>,
-    /// A stable word for counters, such as `syntax`.
+    /// One of [`ReportError::REASONS`].
     pub reason: &'static str,
-    /// Where in the report, in long names, such as `metrics.listening_tcp_ports.ports[3].port`.
+    /// Where in the report, in long names, such as `metrics.listening_tcp_ports.ports[3].port`;
+    /// `report` for the whole.
     pub place: String,
     /// What is wrong, with the value found (shortened) and what is allowed.
     pub message: String,
+}
+
+impl ReportError {
+    /// The words of `reason`, fit for counters.
+    pub const REASONS: [&'static str; Reason::ALL.len()] = {
+        let mut words = [""; Reason::ALL.len()];
+        let mut at = 0;
+        while at < words.len() {
+            #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+            {
+                words[at] = Reason::ALL[at].word();
+            }
+            at += 1;
+        }
+        words
+    };
+
+    #[cold]
+    fn new(fault: Fault, report_id: Option<u64>) -> Self {
+        let place = if fault.place.is_empty() { "report".into() } else { fault.place };
+        Self { report_id, reason: fault.reason.word(), place, message: fault.message }
+    }
 }
 
 /// Decodes a JSON report into `out`, whose former content is dropped.
 ///
 /// # Errors
 /// When the report is malformed or over a limit; `out` is then empty.
-pub fn decode_json(_bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
-    out.clear();
-    Err(ReportError { report_id: None, reason: "syntax", place: String::new(), message: String::new() })
+pub fn decode_json(bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
+    decode::<json::Json<'_>>(bytes, out)
 }
 
 /// Decodes a CBOR report into `out`, whose former content is dropped.
 ///
 /// # Errors
 /// When the report is malformed or over a limit; `out` is then empty.
-pub fn decode_cbor(_bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
+pub fn decode_cbor(bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
+    decode::<cbor::Cbor<'_>>(bytes, out)
+}
+
+fn decode<'a, S: Source<'a>>(bytes: &'a [u8], out: &mut ReportBuf) -> Result<(), ReportError> {
     out.clear();
-    Err(ReportError { report_id: None, reason: "syntax", place: String::new(), message: String::new() })
+    read_all::<S>(bytes, out).map_err(|fault| {
+        out.clear();
+        let report_id = (bytes.len() <= REPORT_BYTES_MAX)
+            .then(|| S::new(bytes).ok())
+            .flatten()
+            .and_then(|mut source| read::report_id(&mut source).ok().flatten());
+        ReportError::new(*fault, report_id)
+    })
 }
 
-/// The answer to an accepted JSON report; `thing` is the one of the topic.
-#[must_use]
-pub fn accepted_json(thing: &str, report_id: u64, now: Timestamp) -> Vec<u8> {
-    let _ = (thing, report_id, now);
-    Vec::new()
+fn read_all<'a, S: Source<'a>>(bytes: &'a [u8], out: &mut ReportBuf) -> Step<()> {
+    if bytes.len() > REPORT_BYTES_MAX {
+        let message = format!("the report has {} bytes; allowed are up to {REPORT_BYTES_MAX}", bytes.len());
+        return Err(Fault::new(Reason::Size, message));
+    }
+    let mut source = S::new(bytes)?;
+    read::report(&mut source, out)?;
+    source.end()
 }
 
-/// The answer to an accepted CBOR report.
-#[must_use]
-pub fn accepted_cbor(thing: &str, report_id: u64, now: Timestamp) -> Vec<u8> {
-    let _ = (thing, report_id, now);
-    Vec::new()
+/// For fuzzing: decodes anything and checks what every decoded report promises.
+///
+/// # Panics
+/// When a promise is broken.
+#[doc(hidden)]
+pub fn fuzz_json(bytes: &[u8]) {
+    let mut out = ReportBuf::default();
+    check_promises(decode_json(bytes, &mut out), &out);
 }
 
-/// The answer to a refused JSON report.
-#[must_use]
-pub fn rejected_json(
-    thing: &str,
-    report_id: Option<u64>,
-    code: &str,
-    message: &str,
-    now: Timestamp,
-) -> Vec<u8> {
-    let _ = (thing, report_id, code, message, now);
-    Vec::new()
+/// As [`fuzz_json`], for CBOR.
+///
+/// # Panics
+/// When a promise is broken.
+#[doc(hidden)]
+pub fn fuzz_cbor(bytes: &[u8]) {
+    let mut out = ReportBuf::default();
+    check_promises(decode_cbor(bytes, &mut out), &out);
 }
 
-/// The answer to a refused CBOR report.
-#[must_use]
-pub fn rejected_cbor(
-    thing: &str,
-    report_id: Option<u64>,
-    code: &str,
-    message: &str,
-    now: Timestamp,
-) -> Vec<u8> {
-    let _ = (thing, report_id, code, message, now);
-    Vec::new()
+fn check_promises(result: Result<(), ReportError>, out: &ReportBuf) {
+    let Err(error) = result else {
+        assert!(
+            out.report_id > 0
+                && out.tcp_ports.len() <= LIST_ITEMS_MAX
+                && out.custom.len() <= CUSTOM_METRICS_MAX
+        );
+        assert!(!out.tcp_ports.contains(&0) && !out.udp_ports.contains(&0));
+        for metric in &out.custom {
+            assert!(out.text_of(&metric.name).is_some());
+            match &metric.value {
+                CustomValue::Number(number) => assert!(number.is_finite()),
+                CustomValue::NumberList(range) => assert!(slice_of(&out.numbers, range).is_some()),
+                CustomValue::IpList(range) => assert!(slice_of(&out.addresses, range).is_some()),
+                CustomValue::StringList(range) => {
+                    let texts = slice_of(&out.strings, range);
+                    assert!(texts.is_some_and(|texts| texts.iter().all(|text| out.text_of(text).is_some())));
+                }
+            }
+        }
+        return;
+    };
+    assert!(*out == ReportBuf::default() && ReportError::REASONS.contains(&error.reason));
+    assert!(!error.place.is_empty() && error.place.len() < 400 && error.message.len() < 400, "{error:?}");
 }

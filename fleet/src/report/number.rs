@@ -1,0 +1,147 @@
+//! Numbers as reports write them.
+
+/// A number of a report.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    /// A whole number, written as one.
+    Whole(u64),
+    /// Everything else: negative, with fraction or exponent, or 2^64 and above.
+    /// Infinite when too large for a double.
+    Double(f64),
+}
+
+impl Number {
+    /// The value as a double.
+    pub(super) fn double(self) -> f64 {
+        match self {
+            #[expect(clippy::cast_precision_loss, reason = "custom metrics are doubles")]
+            Self::Whole(number) => number as f64,
+            Self::Double(number) => number,
+        }
+    }
+
+    /// The value as a whole number, if it is one in range.
+    pub(super) fn whole(self) -> Option<u64> {
+        /// 2^64, the first whole number that is out of range.
+        const END: f64 = 18_446_744_073_709_551_616.0;
+        match self {
+            Self::Whole(number) => Some(number),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole and in range, as checked"
+            )]
+            Self::Double(number) if number.fract() == 0.0 && (0.0..END).contains(&number) => {
+                Some(number as u64)
+            }
+            Self::Double(_) => None,
+        }
+    }
+}
+
+/// Reads a number at the start of `bytes` by the grammar of JSON; gives it and what follows.
+#[inline]
+pub(super) fn parse(bytes: &[u8]) -> Option<(Number, &[u8])> {
+    /// So many digits cannot exceed a `u64`.
+    const DIGITS_MAX: usize = 19;
+    let mut rest = bytes;
+    let mut value = 0_u64;
+    while let [digit @ b'0'..=b'9', tail @ ..] = rest {
+        // More than 19 digits may wrap; they take the general way below.
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        rest = tail;
+    }
+    let digits = bytes.len() - rest.len();
+    let plain = digits > 0 && digits <= DIGITS_MAX && !matches!(rest, [b'.' | b'e' | b'E', ..]);
+    match bytes {
+        [b'0', b'0'..=b'9', ..] => None,
+        _ if plain => Some((Number::Whole(value), rest)),
+        _ => general(bytes),
+    }
+}
+
+/// The grammar in full, for what [`parse`] has no short way for.
+#[cold]
+fn general(bytes: &[u8]) -> Option<(Number, &[u8])> {
+    let unsigned = bytes.strip_prefix(b"-").unwrap_or(bytes);
+    let mut rest = match unsigned {
+        [b'0', tail @ ..] => tail,
+        _ => digits(unsigned)?,
+    };
+    let whole = rest.len();
+    if let [b'.', tail @ ..] = rest {
+        rest = digits(tail)?;
+    }
+    if let [b'e' | b'E', tail @ ..] = rest {
+        rest = match tail {
+            [b'+' | b'-', tail @ ..] => digits(tail)?,
+            _ => digits(tail)?,
+        };
+    }
+    let token = std::str::from_utf8(bytes.get(..bytes.len() - rest.len())?).ok()?;
+    let number = match token.parse() {
+        Ok(number) if rest.len() == whole => Number::Whole(number),
+        _ => Number::Double(token.parse().ok()?),
+    };
+    Some((number, rest))
+}
+
+/// What follows one or more digits.
+fn digits(bytes: &[u8]) -> Option<&[u8]> {
+    let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    bytes.get(count..).filter(|_| count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_grammar_of_json_and_no_more() {
+        use Number::{Double, Whole};
+        let cases: &[(&str, Option<(Number, &str)>)] = &[
+            ("0", Some((Whole(0), ""))),
+            ("-0", Some((Double(-0.0), ""))),
+            ("22,", Some((Whole(22), ","))),
+            ("18446744073709551615", Some((Whole(u64::MAX), ""))),
+            ("18446744073709551616", Some((Double(18_446_744_073_709_551_616.0), ""))),
+            ("9999999999999999999", Some((Whole(9_999_999_999_999_999_999), ""))),
+            ("100000000000000000000000000", Some((Double(1e26), ""))),
+            ("1e+15", Some((Double(1e15), ""))),
+            ("-7.5E-1x", Some((Double(-0.75), "x"))),
+            ("1.0", Some((Double(1.0), ""))),
+            ("1e999", Some((Double(f64::INFINITY), ""))),
+            ("01", None),
+            ("-01", Some((Double(-0.0), "1"))),
+            ("", None),
+            ("-", None),
+            ("+1", None),
+            (".5", None),
+            ("1.", None),
+            ("1e", None),
+            ("1e+", None),
+            ("NaN", None),
+        ];
+        for (text, expected) in cases {
+            let found = parse(text.as_bytes());
+            assert_eq!(found, expected.map(|(number, rest)| (number, rest.as_bytes())), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_from_doubles_only_where_exact() {
+        let cases = [
+            (1e15, Some(1_000_000_000_000_000)),
+            (-0.0, Some(0)),
+            (18_446_744_073_709_549_568.0, Some(18_446_744_073_709_549_568)),
+            (18_446_744_073_709_551_616.0, None),
+            (-1.0, None),
+            (0.5, None),
+            (f64::INFINITY, None),
+            (f64::NAN, None),
+        ];
+        for (double, whole) in cases {
+            assert_eq!(Number::Double(double).whole(), whole, "{double}");
+        }
+    }
+}
