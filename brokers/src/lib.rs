@@ -1,1 +1,5 @@
 //! See ARCHITECTURE.md.
+
+pub mod embedded;
+pub mod mosquitto;
+pub mod mqtt;
