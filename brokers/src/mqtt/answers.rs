@@ -21,13 +21,25 @@ pub struct Asked {
 
 /// Topic and payload of the answer; none where the outcome calls for none.
 #[must_use]
-pub fn answer(topics: &Topics, asked: &Asked, outcome: &Outcome, now: Timestamp) -> Option<(String, Vec<u8>)> {
+pub fn answer(
+    topics: &Topics,
+    asked: &Asked,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Option<(String, Vec<u8>)> {
     let thing = &asked.thing;
     let cbor = asked.format == Format::ReportCbor;
     let (accepted, payload) = match outcome {
         Outcome::Journaled { report_id } => {
             let id = (*report_id)?;
-            (true, if cbor { report::accepted_cbor(thing, id, now) } else { report::accepted_json(thing, id, now) })
+            (
+                true,
+                if cbor {
+                    report::accepted_cbor(thing, id, now)
+                } else {
+                    report::accepted_json(thing, id, now)
+                },
+            )
         }
         Outcome::Irrelevant => return None,
         Outcome::Refused(refusal) => {

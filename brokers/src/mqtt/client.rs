@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rumqttc::{
-    AsyncClient as Client4, ConnectionError as Error4, Event as Event4, EventLoop as Loop4, MqttOptions as Options4,
-    NetworkOptions, Packet as Packet4, QoS as QoS4, StateError as State4, SubscribeFilter, SubscribeReasonCode as Sub4,
-    TlsConfiguration, Transport,
+    AsyncClient as Client4, ConnectionError as Error4, Event as Event4, EventLoop as Loop4,
+    MqttOptions as Options4, NetworkOptions, Packet as Packet4, QoS as QoS4, StateError as State4,
+    SubscribeFilter, SubscribeReasonCode as Sub4, TlsConfiguration, Transport,
     mqttbytes::Error as Bytes4,
     v5::{
         self,
@@ -119,7 +119,8 @@ impl Sender {
     pub(crate) fn subscribe(&self, filters: &[String]) -> bool {
         match self {
             Self::V4(client) => {
-                let filters = filters.iter().map(|path| SubscribeFilter::new(path.clone(), QoS4::AtLeastOnce));
+                let filters =
+                    filters.iter().map(|path| SubscribeFilter::new(path.clone(), QoS4::AtLeastOnce));
                 client.try_subscribe_many(filters).is_ok()
             }
             Self::V5(client) => {
@@ -340,7 +341,9 @@ fn lost(kind: FailureKind, text: String) -> Lost {
     // The read errors of the library arrive as text only.
     let kind = if text.contains("received fatal alert") { FailureKind::Tls } else { kind };
     let message = match kind {
-        FailureKind::Refused => format!("{text}: check user name, password, client certificate and client id"),
+        FailureKind::Refused => {
+            format!("{text}: check user name, password, client certificate and client id")
+        }
         FailureKind::Oversized { bytes } => format!("{OVERSIZED}: {bytes} bytes"),
         _ => text,
     };

@@ -168,7 +168,11 @@ mod tests {
         ledger.take(message(8, false, 80));
         ledger.lost();
         assert_eq!(ledger.take(message(7, true, 70)), Taken::Joined);
-        assert_eq!(ledger.take(message(8, true, 81)), Taken::New(3), "another message under the same packet id");
+        assert_eq!(
+            ledger.take(message(8, true, 81)),
+            Taken::New(3),
+            "another message under the same packet id"
+        );
         for tag in 1..=3 {
             ledger.settle(tag);
         }

@@ -2,11 +2,11 @@
 //! reports, broker logs and lifecycle events from it.
 
 pub mod answers;
-mod backoff;
-pub mod client;
+pub(crate) mod backoff;
+pub(crate) mod client;
 mod ledger;
 pub mod settings;
 pub mod source;
 pub mod status;
-mod tls;
+pub(crate) mod tls;
 pub mod topics;

@@ -214,7 +214,11 @@ impl Settings {
         }
         if self.inflight_max == 0 || self.batch_max == 0 || self.outstanding_max < self.batch_max {
             let found = format!("{}, {}, {}", self.inflight_max, self.batch_max, self.outstanding_max);
-            return bad("inflight_max, batch_max, outstanding_max", found, "1 or more, and the last not below the second");
+            return bad(
+                "inflight_max, batch_max, outstanding_max",
+                found,
+                "1 or more, and the last not below the second",
+            );
         }
         Ok(())
     }
@@ -255,14 +259,18 @@ mod tests {
                 |s| s.report_prefix = "aws/things".into(),
                 "report_prefix: found `aws/things`; allowed: topic levels without `+` and `#`, ending with `/`",
             ),
-            (|s| s.shared_group = Some("a/b".into()), "shared_group: found `a/b`; allowed: a name without `+`, `#` and `/`"),
+            (
+                |s| s.shared_group = Some("a/b".into()),
+                "shared_group: found `a/b`; allowed: a name without `+`, `#` and `/`",
+            ),
             (
                 |s| s.reports = false,
                 "reports: found `false`; allowed: at least one of reports, mosquitto_log and lifecycle",
             ),
         ];
         for (change, message) in cases {
-            let mut settings = Settings::new(detector::input::SourceId(1), Connection::new("h", 1883, "fleetward"));
+            let mut settings =
+                Settings::new(detector::input::SourceId(1), Connection::new("h", 1883, "fleetward"));
             settings.check().unwrap();
             change(&mut settings);
             assert_eq!(settings.check().unwrap_err().to_string(), message);

@@ -26,6 +26,8 @@ use tokio::{
 use tracing::{info, warn};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::mosquitto::log;
+
 use super::{
     answers::{self, Asked},
     backoff,
@@ -195,7 +197,9 @@ fn release(shared: &Shared) {
 }
 
 fn answer(shared: &Shared, asked: &Asked, outcome: &Outcome) {
-    let Some((topic, payload)) = answers::answer(&shared.topics, asked, outcome, (shared.clock)()) else { return };
+    let Some((topic, payload)) = answers::answer(&shared.topics, asked, outcome, (shared.clock)()) else {
+        return;
+    };
     let waiting = shared.answers_waiting.fetch_add(1, Ordering::AcqRel);
     if waiting < ANSWERS_MAX && shared.sender.publish(topic, payload, false) {
         count(&shared.counters.answered);
@@ -356,7 +360,9 @@ impl Reader {
         match shared.topics.class(topic) {
             Class::Foreign => self.drop_message(message, &counters.dropped_foreign, None),
             Class::BadThing(_) => self.drop_message(message, &counters.dropped_thing, None),
-            Class::Wanted { .. } if message.retain => self.drop_message(message, &counters.dropped_retained, None),
+            Class::Wanted { .. } if message.retain => {
+                self.drop_message(message, &counters.dropped_retained, None)
+            }
             Class::Wanted { format, subject } => {
                 let asked = self.asked(format, subject);
                 if message.payload.len() as u64 > u64::from(self.settings.connection.packet_bytes_max) {
@@ -386,7 +392,7 @@ impl Reader {
                     arrival: (self.shared.clock)(),
                     position: 0,
                     subject: subject.into(),
-                    payload: message.payload.as_ref().into(),
+                    payload: payload(message, format),
                     tag,
                 });
             }
@@ -429,8 +435,12 @@ impl Reader {
 
     fn subscribed(&mut self, granted: &[bool]) {
         let filters = self.shared.topics.filters();
-        let refused: Vec<String> =
-            filters.iter().zip(granted).filter(|(_, granted)| !**granted).map(|(filter, _)| filter.clone()).collect();
+        let refused: Vec<String> = filters
+            .iter()
+            .zip(granted)
+            .filter(|(_, granted)| !**granted)
+            .map(|(filter, _)| filter.clone())
+            .collect();
         if !refused.is_empty() {
             warn!(filters = ?refused, "the broker refused a subscription");
         }
@@ -535,7 +545,9 @@ impl Reader {
         if !batch.is_empty()
             && !matches!(tokio::time::timeout_at(deadline, self.inputs.send(batch)).await, Ok(Ok(())))
         {
-            warn!("mqtt source stopped before the engine took its last messages; the broker keeps those with QoS 1");
+            warn!(
+                "mqtt source stopped before the engine took its last messages; the broker keeps those with QoS 1"
+            );
         }
         if self.up_since.is_some() && self.settle_all(deadline).await {
             self.good_bye(deadline).await;
@@ -565,6 +577,17 @@ impl Reader {
             }
         }
     }
+}
+
+/// The bytes that the decoder of `format` reads.
+fn payload(message: &Message, format: Format) -> Box<[u8]> {
+    let line = match format {
+        Format::MosquittoLog => {
+            log::topic_line(std::str::from_utf8(&message.topic).unwrap_or_default(), &message.payload)
+        }
+        _ => None,
+    };
+    line.map_or_else(|| message.payload.as_ref().into(), Vec::into_boxed_slice)
 }
 
 fn arrival(message: &Message, asked: Option<Asked>) -> Arrival {

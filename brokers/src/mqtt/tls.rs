@@ -45,7 +45,8 @@ fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerC
         .build()
         .map_err(|error| format!("trusted authorities: {error}"))?;
     let Some(name) = &tls.server_name else { return Ok(inner) };
-    let name = ServerName::try_from(name.clone()).map_err(|_| format!("server name `{name}` is not a host name"))?;
+    let name =
+        ServerName::try_from(name.clone()).map_err(|_| format!("server name `{name}` is not a host name"))?;
     Ok(Arc::new(NamedVerifier { inner, name }))
 }
 
@@ -69,7 +70,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(found)
 }
 
-fn identity_files(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+fn identity_files(
+    identity: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let chain = certificates(&identity.cert_file)?;
     let path = &identity.key_file;
     // The reader's own text is left out: it could quote what the file holds.

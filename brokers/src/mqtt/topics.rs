@@ -68,7 +68,7 @@ impl Topics {
         {
             return class;
         }
-        if topic.starts_with(LOG) {
+        if topic.strip_prefix(LOG).is_some_and(|kind| !kind.is_empty()) {
             return Class::Wanted { format: Format::MosquittoLog, subject: "" };
         }
         topic.strip_prefix(EVENTS).and_then(lifecycle).unwrap_or(Class::Foreign)
@@ -136,6 +136,7 @@ mod tests {
             ("$SYS/broker/log/N", wanted(Format::MosquittoLog, "")),
             ("$SYS/broker/log/M/subscribe", wanted(Format::MosquittoLog, "")),
             ("$SYS/broker/uptime", Class::Foreign),
+            ("$SYS/broker/log/", Class::Foreign),
             ("$aws/events/presence/connected/cam/1", wanted(Format::Lifecycle, "cam/1")),
             ("$aws/events/subscriptions/subscribed/cam", wanted(Format::Lifecycle, "cam")),
             ("$aws/events/presence/connected/", Class::Foreign),
@@ -157,6 +158,9 @@ mod tests {
             Class::Wanted { format: Format::ReportJson, subject: "a" }
         );
         assert_eq!(topics.class("$aws/things/a/defender/metrics/json"), Class::Foreign);
-        assert_eq!(topics.answer("a", Format::ReportCbor, false), "aws/things/a/defender/metrics/cbor/rejected");
+        assert_eq!(
+            topics.answer("a", Format::ReportCbor, false),
+            "aws/things/a/defender/metrics/cbor/rejected"
+        );
     }
 }
