@@ -9,11 +9,18 @@
 //! | space | one file, stable | grows under updates, shrinks late |
 //! | open after use | milliseconds | up to a second |
 //!
-//! What sled does not promise: its own flush asks the kernel with `sync_file_range`,
-//! which does not flush the disk's cache nor the file's metadata, so this adapter
-//! syncs sled's files itself after each flush. It has been seen to hang for good under
-//! millions of updates of the same few keys. Its last stable release is of 2021.
-//! Choose it where its speed for single small commits matters more than that.
+//! What sled does not promise:
+//! - Its own flush asks the kernel with `sync_file_range`, which leaves the disk's cache and
+//!   the file's length alone, and it never syncs the files that it makes for large values.
+//!   The adapter syncs both after each flush, so that a commit is as durable as redb's; but
+//!   when the power fails between sled's write and that sync, sled itself may find its log
+//!   damaged, and the store is then rebuilt from the journal.
+//! - A scan is no snapshot: it may see a part of a batch that is committed meanwhile.
+//! - It was seen to hang for good under millions of updates of the same few keys.
+
+mod place;
+mod redb;
+mod sled;
 
 use std::{
     fmt,
@@ -150,12 +157,15 @@ pub enum StoreError {
         found: String,
     },
     /// The folder belongs to another engine.
-    #[error("{} holds a store of engine `{found}`, but `{wanted}` was asked for; name another folder or engine `{found}`", path.display())]
+    #[error(
+        "{} holds a store of engine `{found}`, but `{wanted}` was asked for; name another folder, or engine `{found}`",
+        path.display()
+    )]
     OtherEngine {
         /// Folder of the store.
         path: PathBuf,
-        /// Engine named by the folder, shortened.
-        found: String,
+        /// Engine that the folder names.
+        found: Engine,
         /// Engine asked for.
         wanted: Engine,
     },
@@ -174,7 +184,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Something is over its bound.
-    #[error("table `{table}`: {what} of {found} is too large; allowed are up to {max}")]
+    #[error("table `{table}`: the {what} is {found}; allowed are up to {max}")]
     TooLarge {
         /// The table.
         table: Table,
@@ -245,6 +255,12 @@ impl KeyRange {
         start.push(0);
         Self { start: start.max(self.start.clone()), end: self.end.clone() }
     }
+
+    /// Whether no key can be in the range.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| *end <= self.start)
+    }
 }
 
 /// One change of a batch.
@@ -266,6 +282,16 @@ pub enum Op {
         /// Key.
         key: Vec<u8>,
     },
+}
+
+impl Op {
+    /// The table that it changes.
+    #[must_use]
+    pub const fn table(&self) -> Table {
+        match self {
+            Self::Put { table, .. } | Self::Delete { table, .. } => *table,
+        }
+    }
 }
 
 /// Changes that happen together or not at all. Later ones of the same key win.
@@ -329,6 +355,37 @@ pub trait Store: Send + Sync + fmt::Debug {
 /// # Errors
 /// When the folder is in use, belongs to the other engine, holds other files, or fails.
 pub fn open(engine: Engine, path: &Path) -> Result<Box<dyn Store>, StoreError> {
-    let _ = engine;
-    Err(StoreError::Locked { path: path.to_owned() })
+    Ok(match engine {
+        Engine::Redb => Box::new(redb::RedbStore::open(path)?),
+        Engine::Sled => Box::new(sled::SledStore::open(path)?),
+    })
+}
+
+/// Refuses a batch that is over a bound.
+fn check_batch(batch: &Batch) -> Result<(), StoreError> {
+    let Some(first) = batch.ops.first() else { return Ok(()) };
+    check(first.table(), "batch (operations)", batch.ops.len(), BATCH_OPS_MAX)?;
+    let mut bytes = 0_usize;
+    for op in &batch.ops {
+        let (key, value) = match op {
+            Op::Put { key, value, .. } => (key.len(), value.len()),
+            Op::Delete { key, .. } => (key.len(), 0),
+        };
+        check(op.table(), "key (bytes)", key, KEY_BYTES_MAX)?;
+        check(op.table(), "value (bytes)", value, VALUE_BYTES_MAX)?;
+        bytes = bytes.saturating_add(key).saturating_add(value);
+    }
+    check(first.table(), "batch (bytes)", bytes, BATCH_BYTES_MAX)
+}
+
+/// Refuses a scan that would hold too much in memory.
+fn check_limit(table: Table, limit: usize) -> Result<(), StoreError> {
+    check(table, "limit of a scan (entries)", limit, SCAN_ENTRIES_MAX)
+}
+
+fn check(table: Table, what: &'static str, found: usize, max: usize) -> Result<(), StoreError> {
+    if found > max {
+        return Err(StoreError::TooLarge { table, what, found, max });
+    }
+    Ok(())
 }

@@ -6,3 +6,5 @@ mod reference;
 mod report_errors;
 mod report_properties;
 mod report_reading;
+mod store_conformance;
+mod store_torture;
