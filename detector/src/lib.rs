@@ -1,5 +1,21 @@
 //! The streaming engine: journal, front, shards, windows, violation life cycle,
 //! snapshots and replay.
+//!
+//! The fold ([`engine`], with its stages in [`front`] and [`shard`]) is synchronous code without a
+//! clock; [`journal`] and [`snapshot`] are its files, [`runner`] its threads.
 
+pub mod batch;
+mod blob;
+pub mod change;
+pub mod engine;
+pub mod front;
 pub mod input;
+pub mod journal;
+mod names;
+pub mod output;
+mod refused;
+pub mod replay;
+mod resolve;
+pub mod shard;
+pub mod snapshot;
 pub mod transition;

@@ -1,0 +1,278 @@
+//! What the front hands to the shards: operations on entities, in the order of the journal, with
+//! arenas for what does not fit into an operation.
+//!
+//! Batches are used again, so that nothing is allocated per event once their arenas have grown.
+
+use std::{net::IpAddr, ops::Range, sync::Arc};
+
+use behaviors::set::{Compiled, SetId};
+use fleet::{
+    event::Attribution,
+    report::{CustomMetric, CustomValue, ReportBuf},
+    time::Timestamp,
+};
+
+use crate::{input::SourceId, names::NameList, output::Watched, refused::RefusedInput};
+
+/// What happened to an entity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum What {
+    /// The entity is new, or its behavior set changed: `arg` is an index of [`Batch::sets`].
+    AssignThing,
+    /// As `AssignThing`, for a source address.
+    AssignAddress,
+    /// A session began: `arg` is principal and index of [`Batch::addresses`], see [`Op::connect_arg`].
+    Connect,
+    /// A session ended.
+    Disconnect,
+    /// A session ended with its broker, which is nothing the thing did.
+    SessionOver,
+    /// A login was refused.
+    AuthFailure,
+    /// A session began from this address.
+    Attempt,
+    /// A request was refused.
+    Denied,
+    /// A message was sent: `arg` is its size in bytes.
+    Publish,
+    /// A message was received.
+    Delivery,
+    /// The thing did something that no metric counts.
+    Seen,
+    /// A report: `arg` is an index of [`Batch::reports`].
+    Report,
+    /// Windows of `arg` seconds end at `at`. To all shards.
+    Boundary,
+    /// The rules changed: `arg` is an index of [`Batch::reassigns`]. To all shards.
+    Reassign,
+    /// A source was blind from `arg` (ms since the epoch) to `at`. To all shards.
+    Blind,
+}
+
+/// One operation, 32 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op {
+    /// Record that caused it.
+    pub(crate) seq: u64,
+    /// Event time.
+    pub(crate) at: Timestamp,
+    /// See [`What`].
+    pub(crate) arg: u64,
+    /// Entity; meaningless for operations to all shards.
+    pub(crate) entity: u32,
+    /// Number of the event within its record.
+    pub(crate) nth: u16,
+    /// What happened.
+    pub(crate) what: What,
+    /// How sure it is that the entity did it.
+    pub(crate) who: Attribution,
+}
+
+impl Op {
+    /// `arg` of [`What::Connect`].
+    pub(crate) fn connect_arg(principal: u32, address: Option<usize>) -> u64 {
+        let address = address.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX);
+        u64::from(principal) << 32 | u64::from(address)
+    }
+
+    /// Principal and index of the address of [`What::Connect`].
+    #[expect(clippy::cast_possible_truncation, reason = "two halves of the argument")]
+    pub(crate) const fn connect_parts(self) -> (u32, usize) {
+        ((self.arg >> 32) as u32, (self.arg & 0xffff_ffff) as usize)
+    }
+
+    /// `arg` as an index.
+    pub(crate) fn index(self) -> usize {
+        usize::try_from(self.arg).unwrap_or(usize::MAX)
+    }
+}
+
+/// Numbers of a report that AWS defines, in the order of [`ReportRow::numbers`].
+pub(crate) const NUMBERS: usize = 7;
+
+/// A report in the batch's arenas.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReportRow {
+    pub(crate) numbers: [Option<u64>; NUMBERS],
+    pub(crate) tcp_ports: Option<Range<u32>>,
+    pub(crate) udp_ports: Option<Range<u32>>,
+    pub(crate) remote_addresses: Option<Range<u32>>,
+    pub(crate) custom: Range<u32>,
+}
+
+/// New rules for all entities at once.
+#[derive(Debug)]
+pub(crate) struct Reassign {
+    pub(crate) compiled: Arc<Compiled>,
+    /// Set of each entity.
+    pub(crate) sets: Vec<SetId>,
+}
+
+/// Operations by shard, and arenas.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(crate) ops: Vec<Vec<Op>>,
+    pub(crate) sets: Vec<SetId>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) reports: Vec<ReportRow>,
+    pub(crate) custom: Vec<CustomMetric>,
+    pub(crate) text: String,
+    pub(crate) numbers: Vec<f64>,
+    pub(crate) strings: Vec<Range<u32>>,
+    pub(crate) reassigns: Vec<Arc<Reassign>>,
+    pub(crate) new_entities: NameList,
+    pub(crate) new_principals: NameList,
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) refused: Vec<RefusedInput>,
+    /// Last record of the batch.
+    pub(crate) last_seq: u64,
+    /// Operations in all shards.
+    pub(crate) len: usize,
+}
+
+impl Batch {
+    /// An empty batch for `shards` shards.
+    #[must_use]
+    pub fn new(shards: usize) -> Self {
+        Self { ops: vec![Vec::new(); shards.max(1)], ..Self::default() }
+    }
+
+    /// Whether it holds nothing for anybody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0 && self.refused.is_empty() && self.watched.is_empty() && self.last_seq == 0
+    }
+
+    /// Number of operations.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.ops.iter_mut().for_each(Vec::clear);
+        self.sets.clear();
+        self.addresses.clear();
+        self.ports.clear();
+        self.reports.clear();
+        self.custom.clear();
+        self.text.clear();
+        self.numbers.clear();
+        self.strings.clear();
+        self.reassigns.clear();
+        self.new_entities.clear();
+        self.new_principals.clear();
+        self.watched.clear();
+        self.refused.clear();
+        self.last_seq = 0;
+        self.len = 0;
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, op: Op) {
+        let shards = self.ops.len();
+        if let Some(ops) = self.ops.get_mut(op.entity as usize % shards) {
+            ops.push(op);
+            self.len += 1;
+        }
+    }
+
+    pub(crate) fn push_to_all(&mut self, op: Op) {
+        for ops in &mut self.ops {
+            ops.push(op);
+        }
+        self.len += 1;
+    }
+
+    /// Copies a report into the arenas and gives its row.
+    pub(crate) fn add_report(&mut self, report: &ReportBuf) -> u64 {
+        let row = ReportRow {
+            numbers: [
+                report.bytes_out,
+                report.bytes_in,
+                report.packets_out,
+                report.packets_in,
+                report.tcp_ports_total,
+                report.udp_ports_total,
+                report.connections_total,
+            ],
+            tcp_ports: report.has_tcp_ports.then(|| extend(&mut self.ports, &report.tcp_ports)),
+            udp_ports: report.has_udp_ports.then(|| extend(&mut self.ports, &report.udp_ports)),
+            remote_addresses: report
+                .has_remote_addresses
+                .then(|| extend(&mut self.addresses, &report.remote_addresses)),
+            custom: self.add_custom(report),
+        };
+        self.reports.push(row);
+        self.reports.len() as u64 - 1
+    }
+
+    fn add_custom(&mut self, report: &ReportBuf) -> Range<u32> {
+        let start = offset(self.custom.len());
+        if report.custom.is_empty() {
+            return start..start;
+        }
+        let text = offset(self.text.len());
+        self.text.push_str(&report.text);
+        let numbers = extend(&mut self.numbers, &report.numbers).start;
+        let addresses = extend(&mut self.addresses, &report.addresses).start;
+        let strings = offset(self.strings.len());
+        self.strings.extend(report.strings.iter().map(|range| shift(range, text)));
+        self.custom.extend(report.custom.iter().map(|metric| CustomMetric {
+            name: shift(&metric.name, text),
+            value: match &metric.value {
+                CustomValue::Number(number) => CustomValue::Number(*number),
+                CustomValue::NumberList(range) => CustomValue::NumberList(shift(range, numbers)),
+                CustomValue::StringList(range) => CustomValue::StringList(shift(range, strings)),
+                CustomValue::IpList(range) => CustomValue::IpList(shift(range, addresses)),
+            },
+        }));
+        start..offset(self.custom.len())
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.ops.iter().map(|ops| ops.capacity() * size_of::<Op>()).sum::<usize>()
+            + self.addresses.capacity() * size_of::<IpAddr>()
+            + self.ports.capacity() * 2
+            + self.reports.capacity() * size_of::<ReportRow>()
+            + self.custom.capacity() * size_of::<CustomMetric>()
+            + self.text.capacity()
+            + self.numbers.capacity() * 8
+            + self.strings.capacity() * size_of::<Range<u32>>()
+            + self.new_entities.memory()
+            + self.new_principals.memory()
+    }
+
+    pub(crate) fn refuse(
+        &mut self,
+        source: SourceId,
+        subject: &str,
+        payload: &[u8],
+        refusal: crate::input::Refusal,
+    ) {
+        self.refused.push(RefusedInput::new(source, subject, payload, refusal));
+    }
+}
+
+/// The items of an arena.
+pub(crate) fn slice<'a, T>(arena: &'a [T], range: &Range<u32>) -> &'a [T] {
+    fleet::report::slice_of(arena, range).unwrap_or_default()
+}
+
+fn extend<T: Copy>(arena: &mut Vec<T>, items: &[T]) -> Range<u32> {
+    let start = offset(arena.len());
+    arena.extend_from_slice(items);
+    start..offset(arena.len())
+}
+
+fn shift(range: &Range<u32>, by: u32) -> Range<u32> {
+    range.start.saturating_add(by)..range.end.saturating_add(by)
+}
+
+/// An arena never comes near 4 GiB, because a batch is handed over long before.
+fn offset(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}

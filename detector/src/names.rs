@@ -1,0 +1,156 @@
+//! Names interned to dense numbers, each stored once.
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Byte strings one after the other. Never more than 4 GiB.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct NameList {
+    #[serde(with = "crate::blob")]
+    bytes: Vec<u8>,
+    /// INVARIANT: rising, the last one is the length of `bytes`.
+    ends: Vec<u32>,
+}
+
+impl NameList {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&[u8]> {
+        let index = index as usize;
+        let end = *self.ends.get(index)? as usize;
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)? as usize,
+            None => 0,
+        };
+        self.bytes.get(start..end)
+    }
+
+    /// Adds a name if there is room.
+    pub(crate) fn push(&mut self, parts: [&[u8]; 2]) -> Option<u32> {
+        let [head, tail] = parts;
+        let index = u32::try_from(self.ends.len()).ok().filter(|&index| index != u32::MAX)?;
+        let end = u32::try_from(self.bytes.len() + head.len() + tail.len()).ok()?;
+        self.bytes.extend_from_slice(head);
+        self.bytes.extend_from_slice(tail);
+        self.ends.push(end);
+        Some(index)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    pub(crate) fn append(&mut self, other: &Self) {
+        for index in 0..other.len() {
+            let name = u32::try_from(index).ok().and_then(|index| other.get(index));
+            let added = self.push([name.unwrap_or_default(), &[]]);
+            debug_assert!(added.is_some(), "the list that is copied had room");
+        }
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * 4
+    }
+}
+
+/// Names and their numbers, in order of first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct Interner {
+    names: NameList,
+    table: HashTable<u32>,
+}
+
+impl Interner {
+    pub(crate) fn from_names(names: NameList) -> Self {
+        let mut interner = Self { table: HashTable::with_capacity(names.len()), names };
+        for index in 0..interner.names.len() {
+            let Ok(index) = u32::try_from(index) else { break };
+            let hash = xxh3_64_tagged(interner.names.get(index).unwrap_or_default());
+            interner.enter(hash, index);
+        }
+        interner
+    }
+
+    pub(crate) fn names(&self) -> &NameList {
+        &self.names
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The number of the name made of `tag` and `text`.
+    #[inline]
+    pub(crate) fn find(&self, tag: u8, text: &[u8]) -> Result<u32, NotFound> {
+        let hash = hash(tag, text);
+        let names = &self.names;
+        let same = |&index: &u32| {
+            names
+                .get(index)
+                .and_then(<[u8]>::split_first)
+                .is_some_and(|(&own, rest)| own == tag && rest == text)
+        };
+        self.table.find(hash, same).copied().ok_or(NotFound(hash))
+    }
+
+    /// Adds a name that [`Interner::find`] did not find. Nothing if there is no room.
+    pub(crate) fn add(&mut self, tag: u8, text: &[u8], NotFound(hash): NotFound) -> Option<u32> {
+        let index = self.names.push([&[tag], text])?;
+        self.enter(hash, index);
+        Some(index)
+    }
+
+    fn enter(&mut self, hash: u64, index: u32) {
+        let names = &self.names;
+        let rehash = |&index: &u32| xxh3_64_tagged(names.get(index).unwrap_or_default());
+        self.table.insert_unique(hash, index, rehash);
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        // hashbrown: one control byte beside each bucket.
+        self.names.memory() + self.table.capacity() * 8 / 7 * 5
+    }
+}
+
+/// The hash of a name that is not interned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NotFound(u64);
+
+fn hash(tag: u8, text: &[u8]) -> u64 {
+    xxh3_64(text) ^ u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+fn xxh3_64_tagged(name: &[u8]) -> u64 {
+    name.split_first().map_or(0, |(&tag, text)| hash(tag, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_again_after_growth_and_after_a_copy() {
+        let mut interner = Interner::default();
+        for number in 0..5_000_u32 {
+            let text = format!("thing-{number}");
+            let missing = interner.find(0, text.as_bytes()).unwrap_err();
+            assert_eq!(interner.add(0, text.as_bytes(), missing), Some(number));
+        }
+        let copy = Interner::from_names(interner.names().clone());
+        for number in 0..5_000_u32 {
+            let text = format!("thing-{number}");
+            assert_eq!(interner.find(0, text.as_bytes()).ok(), Some(number));
+            assert_eq!(copy.find(0, text.as_bytes()).ok(), Some(number));
+            assert!(copy.find(4, text.as_bytes()).is_err(), "the tag belongs to the name");
+        }
+    }
+}

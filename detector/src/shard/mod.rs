@@ -1,0 +1,358 @@
+//! The second stage of the fold: owns a part of the entities, feeds their behaviors, and says
+//! which violations begin and end.
+//!
+//! Shard `k` of `n` owns the entities whose number leaves the rest `k` when divided by `n`.
+//! Nothing that it decides depends on other entities, so the number of shards changes nothing.
+
+mod blind;
+mod carry;
+mod presence;
+mod slots;
+mod step;
+
+use std::sync::Arc;
+
+use behaviors::{
+    profile::Profiles,
+    set::{Aggregate, BehaviorSet, Compiled, SetId},
+    slot::Slot,
+};
+use fleet::{metric::AwsMetric, time::Timestamp};
+
+pub use self::step::ShardCounts;
+use self::{
+    blind::Blind,
+    presence::Presence,
+    slots::Slots,
+    step::{Alarms, Sink, Step},
+};
+pub(crate) use self::{carry::ShardState, step::Raw};
+use crate::{
+    batch::{Batch, Op, Reassign, What},
+    front::NONE,
+};
+
+/// Without any datapoint for so long, a violation ends without a verdict
+/// (`device-defender-detect.md`, section 7).
+const SILENCE_SECS: u32 = 2 * 24 * 3600;
+
+/// How often that is looked at: the grid of AWS.
+const SILENCE_GRID_SECS: i64 = 300;
+
+/// An entity: 40 bytes, and its slots.
+#[derive(Clone, Debug)]
+pub(crate) struct Entity {
+    pub(crate) presence: Presence,
+    pub(crate) slots: u32,
+    pub(crate) set: SetId,
+    pub(crate) principal: u32,
+    pub(crate) address: bool,
+}
+
+/// A part of the entities.
+#[derive(Debug)]
+pub struct Shard {
+    shards: usize,
+    compiled: Arc<Compiled>,
+    entities: Vec<Entity>,
+    slots: Slots,
+    alarms: Alarms,
+    blind: Blind,
+    counts: ShardCounts,
+}
+
+impl Shard {
+    /// An empty one of `shards`.
+    pub(crate) fn new(shards: usize, compiled: Arc<Compiled>) -> Self {
+        Self {
+            shards: shards.max(1),
+            compiled,
+            entities: Vec::new(),
+            slots: Slots::default(),
+            alarms: Alarms::new(),
+            blind: Blind::default(),
+            counts: ShardCounts::default(),
+        }
+    }
+
+    /// Empty shards before any rules are known.
+    #[must_use]
+    pub fn all(shards: usize) -> Vec<Self> {
+        let compiled = Arc::new(Profiles::default().compile(1));
+        (0..shards.max(1)).map(|_| Self::new(shards, Arc::clone(&compiled))).collect()
+    }
+
+    /// Folds the operations that a batch has for shard `index`.
+    pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Vec<Raw>) {
+        let Some(ops) = batch.ops.get(index) else { return };
+        for op in ops {
+            match op.what {
+                What::AssignThing | What::AssignAddress => {
+                    if let Some(&set) = batch.sets.get(op.index()) {
+                        self.assign(*op, set, out);
+                    }
+                }
+                What::Boundary => self.boundary(index, *op, out),
+                What::Reassign => {
+                    if let Some(reassign) = batch.reassigns.get(op.index()) {
+                        self.reassign(index, *op, reassign, out);
+                    }
+                }
+                What::Blind => {
+                    let from = i64::try_from(op.arg).unwrap_or(i64::MAX);
+                    self.blind.add(Timestamp::from_millis(from), op.at);
+                }
+                _ => self.happened(op, batch, out),
+            }
+        }
+    }
+
+    #[inline]
+    fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Vec<Raw>) {
+        let Some(entity) = self.entities.get_mut(op.entity as usize / self.shards) else { return };
+        let set = self.compiled.set(entity.set);
+        let run = self.slots.run_mut(entity.slots, set.len());
+        if op.what == What::Connect {
+            entity.principal = op.connect_parts().0;
+        }
+        let sink = Sink {
+            op: *op,
+            entity: op.entity,
+            principal: entity.principal,
+            alarms: &mut self.alarms,
+            counts: &mut self.counts,
+            out,
+        };
+        let mut step = Step { set, run, sink };
+        note(&mut entity.presence, entity.address, op, &mut step);
+        observe(op, batch, &mut step);
+    }
+
+    fn assign(&mut self, op: Op, id: SetId, out: &mut Vec<Raw>) {
+        let local = op.entity as usize / self.shards;
+        let set = self.compiled.set(id);
+        let Some(entity) = self.entities.get_mut(local) else {
+            debug_assert_eq!(local, self.entities.len(), "entities are announced in order");
+            let slots = self.slots.take(set.len()).unwrap_or(u32::MAX);
+            let address = op.what == What::AssignAddress;
+            let presence = Presence::default();
+            self.entities.push(Entity { presence, slots, set: id, principal: NONE, address });
+            return;
+        };
+        if entity.set == id {
+            return;
+        }
+        let old = self.compiled.set(entity.set);
+        let mapping = carry::mapping(&carry::fingerprints(old), set);
+        let before: Vec<Slot> = self.slots.run(entity.slots, old.len()).to_vec();
+        self.slots.give_back(entity.slots, old.len());
+        let start = self.slots.take(set.len()).unwrap_or(u32::MAX);
+        let run = self.slots.run_mut(start, set.len());
+        carry::copy(&before, run, &mapping);
+        carry::tell_away(set, run, &entity.presence);
+        let principal = entity.principal;
+        (entity.slots, entity.set) = (start, id);
+        let mut sink = Sink {
+            op,
+            entity: op.entity,
+            principal,
+            alarms: &mut self.alarms,
+            counts: &mut self.counts,
+            out,
+        };
+        move_alarms(&mut sink, old, &mapping);
+    }
+
+    fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Vec<Raw>) {
+        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+        let global = |local: usize| local * *shards + index;
+        let set_of = |local| reassign.sets.get(global(local)).copied();
+        let old = Arc::clone(compiled);
+        let moved = |local: usize, entity: &Entity, old_id: SetId, mapping: &carry::Mapping| {
+            let number = u32::try_from(global(local)).unwrap_or(NONE);
+            let principal = entity.principal;
+            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            move_alarms(&mut sink, old.set(old_id), mapping);
+        };
+        carry::move_all(entities, slots, (&old, &reassign.compiled), set_of, moved);
+        self.compiled = Arc::clone(&reassign.compiled);
+    }
+
+    /// Windows of `op.arg` seconds end at `op.at`.
+    fn boundary(&mut self, index: usize, op: Op, out: &mut Vec<Raw>) {
+        let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
+        let start = op.at.plus_millis(-i64::from(secs) * 1000);
+        let blind = self.blind.overlaps(start, op.at);
+        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+        for (local, entity) in entities.iter().enumerate() {
+            let set = compiled.set(entity.set);
+            let listeners = set.windowed(secs);
+            if listeners.is_empty() {
+                continue;
+            }
+            let run = slots.run_mut(entity.slots, set.len());
+            let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
+            let principal = entity.principal;
+            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let present = !blind && entity.presence.within(start, op.at);
+            for &order in listeners {
+                let (Some(behavior), Some(slot)) =
+                    (set.behaviors().get(usize::from(order)), run.get_mut(usize::from(order)))
+                else {
+                    continue;
+                };
+                if blind && behavior.aggregate == Aggregate::Away {
+                    continue;
+                }
+                // An address has no session. While it is in alarm, its silence is the good news
+                // that clears the alarm.
+                let present = present || (!blind && entity.address && slot.in_alarm());
+                if let Some(change) = behavior.close(slot, op.at, present) {
+                    sink.change(order, behavior, change, None);
+                }
+            }
+        }
+        if op.at.secs() % SILENCE_GRID_SECS == 0 {
+            self.invalidate_silent(op, out);
+        }
+    }
+
+    /// Ends the violations of entities that have been silent too long. How long a thing has been
+    /// away is known while it is away: such a behavior is never without a datapoint.
+    fn invalidate_silent(&mut self, op: Op, out: &mut Vec<Raw>) {
+        let mut silent = Vec::new();
+        for &(number, order) in self.alarms.keys() {
+            let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
+            let until = i64::from(entity.presence.last()) + i64::from(SILENCE_SECS);
+            let behavior = self.compiled.set(entity.set).behaviors().get(usize::from(order));
+            let counts = behavior.is_some_and(|behavior| behavior.aggregate != Aggregate::Away);
+            if counts && !entity.presence.is_connected() && until < op.at.secs() {
+                silent.push((number, order, Timestamp::from_secs(until)));
+            }
+        }
+        for (number, order, at) in silent {
+            let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
+            let set = self.compiled.set(entity.set);
+            let run = self.slots.run_mut(entity.slots, set.len());
+            let behavior = set.behaviors().get(usize::from(order));
+            let slot = run.get_mut(usize::from(order));
+            let (Some(behavior), Some(slot), Some(alarm)) =
+                (behavior, slot, self.alarms.remove(&(number, order)))
+            else {
+                continue;
+            };
+            *slot = Slot::default();
+            let (alarms, counts) = (&mut self.alarms, &mut self.counts);
+            let principal = entity.principal;
+            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            sink.invalidate(order, behavior, at, alarm);
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counts(&self) -> ShardCounts {
+        self.counts
+    }
+
+    /// Violations that are open.
+    #[must_use]
+    pub fn open_violations(&self) -> usize {
+        self.alarms.len()
+    }
+
+    /// Bytes that the shard holds.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.entities.capacity() * size_of::<Entity>()
+            + self.slots.memory()
+            // A B-tree's nodes are two thirds full.
+            + self.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
+    }
+}
+
+/// Takes note of where the entity is.
+#[inline]
+fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>) {
+    match op.what {
+        What::Connect => {
+            presence.connected(op.at);
+            step.back();
+        }
+        What::Disconnect | What::SessionOver => {
+            if presence.disconnected(op.at) {
+                step.left();
+            }
+        }
+        // Somebody failed to log in: that is no sign of the thing itself.
+        What::AuthFailure if !is_address => {}
+        What::Publish | What::Delivery | What::Denied | What::Seen => {
+            presence.active(op.at);
+            presence.must_be_connected(op.at);
+        }
+        _ => presence.active(op.at),
+    }
+}
+
+/// Feeds the behaviors that listen.
+#[inline]
+fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
+    match op.what {
+        What::Publish => {
+            step.number(AwsMetric::NumMessagesSent, 1.0);
+            step.number(AwsMetric::MessageByteSize, op.arg as f64);
+        }
+        What::Delivery => step.number(AwsMetric::NumMessagesReceived, 1.0),
+        What::Connect => {
+            step.number(AwsMetric::NumConnectionAttempts, 1.0);
+            if let Some(address) = batch.addresses.get(op.connect_parts().1) {
+                step.addresses(AwsMetric::SourceIpAddress, std::slice::from_ref(address));
+            }
+        }
+        What::Attempt => step.number(AwsMetric::NumConnectionAttempts, 1.0),
+        What::Disconnect => step.number(AwsMetric::NumDisconnects, 1.0),
+        What::AuthFailure => {
+            step.number(AwsMetric::NumAuthorizationFailures, 1.0);
+            step.number(AwsMetric::NumConnectionAttempts, 1.0);
+        }
+        What::Denied => step.number(AwsMetric::NumAuthorizationFailures, 1.0),
+        What::Report => {
+            if let Some(row) = batch.reports.get(op.index()) {
+                step.report(row, batch);
+            }
+        }
+        What::SessionOver
+        | What::Seen
+        | What::AssignThing
+        | What::AssignAddress
+        | What::Boundary
+        | What::Reassign
+        | What::Blind => {}
+    }
+}
+
+/// Violations of behaviors that are still there keep going; the others end without a verdict.
+fn move_alarms(sink: &mut Sink<'_>, old: &BehaviorSet, mapping: &carry::Mapping) {
+    let entity = sink.entity;
+    let open: Vec<_> = sink
+        .alarms
+        .range((entity, 0)..=(entity, u16::MAX))
+        .map(|(&(_, order), &alarm)| (order, alarm))
+        .collect();
+    for &(order, _) in &open {
+        sink.alarms.remove(&(entity, order));
+    }
+    for (order, alarm) in open {
+        let new = mapping.iter().position(|&from| from == Some(order)).and_then(|at| u16::try_from(at).ok());
+        match (new, old.behaviors().get(usize::from(order))) {
+            (Some(new), _) => {
+                sink.alarms.insert((entity, new), alarm);
+            }
+            (None, Some(behavior)) => {
+                let at = sink.op.at;
+                sink.invalidate(order, behavior, at, alarm);
+            }
+            (None, None) => {}
+        }
+    }
+}
