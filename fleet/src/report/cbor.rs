@@ -16,6 +16,8 @@ pub(super) struct Cbor<'a> {
     len: usize,
     /// The last text of indefinite length.
     scratch: Vec<u8>,
+    /// Where the last number began.
+    number: &'a [u8],
 }
 
 /// How many entries follow; `None` until a break.
@@ -43,7 +45,7 @@ impl<'a> Source<'a> for Cbor<'a> {
     type Frame = Frame;
 
     fn new(bytes: &'a [u8]) -> Step<Self> {
-        Ok(Self { rest: bytes, len: bytes.len(), scratch: Vec::new() })
+        Ok(Self { rest: bytes, len: bytes.len(), scratch: Vec::new(), number: &[] })
     }
 
     fn open_object(&mut self) -> Step<Option<Frame>> {
@@ -105,7 +107,7 @@ impl<'a> Source<'a> for Cbor<'a> {
         let (head, rest) = self.head()?;
         match head {
             Head::Number(number) => {
-                self.rest = rest;
+                self.number = std::mem::replace(&mut self.rest, rest);
                 Ok(Some(number))
             }
             // The C agent writes `local_port` as text.
@@ -113,8 +115,9 @@ impl<'a> Source<'a> for Cbor<'a> {
                 let here = std::mem::replace(&mut self.rest, rest);
                 let text = self.string(len)?.unwrap_or(&self.scratch);
                 let number = number::parse(text).filter(|(_, rest)| rest.is_empty());
-                if number.is_none() {
-                    self.rest = here;
+                match number {
+                    Some(_) => self.number = here,
+                    None => self.rest = here,
                 }
                 Ok(number.map(|(number, _)| number))
             }
@@ -165,6 +168,11 @@ impl<'a> Source<'a> for Cbor<'a> {
             Ok((Head::Break, _)) => "a break".into(),
             Err(fault) => fault.message,
         }
+    }
+
+    #[cold]
+    fn describe_number(&self) -> String {
+        Self { rest: self.number, scratch: Vec::new(), ..*self }.describe()
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Json<'a> {
     len: usize,
     /// The last text that had escapes.
     scratch: Vec<u8>,
+    /// Where the last number began.
+    number: &'a [u8],
 }
 
 /// Whether an object or list is at its first entry.
@@ -34,7 +36,7 @@ impl<'a> Source<'a> for Json<'a> {
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(Fault::new(Reason::Utf8, format!("byte {} is not UTF-8", error.valid_up_to())));
         }
-        let mut json = Self { rest: bytes, len: bytes.len(), scratch: Vec::new() };
+        let mut json = Self { rest: bytes, len: bytes.len(), scratch: Vec::new(), number: &[] };
         json.space();
         Ok(json)
     }
@@ -89,7 +91,7 @@ impl<'a> Source<'a> for Json<'a> {
         let Some((number, rest)) = number::parse(self.rest) else {
             return Err(self.unexpected("a number such as 12, -3 or 1.5e3"));
         };
-        self.rest = rest;
+        self.number = std::mem::replace(&mut self.rest, rest);
         Ok(Some(number))
     }
 
@@ -123,18 +125,12 @@ impl<'a> Source<'a> for Json<'a> {
 
     #[cold]
     fn describe(&self) -> String {
-        match self.rest {
-            [b'{', ..] => "an object".into(),
-            [b'[', ..] => "a list".into(),
-            [b'"', tail @ ..] => {
-                let end = tail.iter().position(|&byte| byte == b'"').map_or(tail.len(), |at| at + 1);
-                quote(self.rest.get(..=end).unwrap_or(self.rest))
-            }
-            rest => {
-                let end = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | 0..=b' '));
-                quote(end.and_then(|end| rest.get(..end)).unwrap_or(rest))
-            }
-        }
+        describe(self.rest)
+    }
+
+    #[cold]
+    fn describe_number(&self) -> String {
+        describe(self.number)
     }
 }
 
@@ -308,6 +304,23 @@ impl<'a> Json<'a> {
         let found = String::from_utf8_lossy(self.rest.get(..4).unwrap_or(self.rest));
         let found = found.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
         Fault::new(Reason::Syntax, format!("byte {at}: found {found:?}; expected is {expected}"))
+    }
+}
+
+/// The value at the start of `rest`, as a message shows it.
+#[cold]
+fn describe(rest: &[u8]) -> String {
+    match rest {
+        [b'{', ..] => "an object".into(),
+        [b'[', ..] => "a list".into(),
+        [b'"', tail @ ..] => {
+            let end = tail.iter().position(|&byte| byte == b'"').map_or(tail.len(), |at| at + 1);
+            quote(rest.get(..=end).unwrap_or(rest))
+        }
+        _ => {
+            let end = rest.iter().position(|byte| matches!(byte, b',' | b'}' | b']' | 0..=b' '));
+            quote(end.and_then(|end| rest.get(..end)).unwrap_or(rest))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the document, over either encoding, into a [`ReportBuf`].
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{fmt, net::IpAddr, ops::RangeInclusive};
 
 use super::{
     CUSTOM_METRICS_MAX, CustomMetric, CustomValue, LIST_ITEMS_MAX, ReportBuf, address,
@@ -36,6 +36,8 @@ pub(super) trait Source<'a>: Sized {
     fn end(&mut self) -> Step<()>;
     /// The value here, as a message shows it.
     fn describe(&self) -> String;
+    /// The number that was read last, as a message shows it.
+    fn describe_number(&self) -> String;
 }
 
 /// The members of one object that were seen, to find those given twice.
@@ -275,7 +277,7 @@ fn port_list<'a, S: Source<'a>>(source: &mut S, ports: &mut Vec<u16>, udp: bool)
 
 #[cold]
 fn zero_port() -> Box<Fault> {
-    out_of_range("0".into(), &(1..=65535))
+    Fault::found(Reason::Range, "`0`", Whole(&(1..=65535)))
 }
 
 /// The port of an item of a port list, if it has one.
@@ -309,7 +311,7 @@ fn whole_port<'a, S: Source<'a>>(source: &mut S) -> Step<u16> {
     };
     match number.whole().and_then(|number| u16::try_from(number).ok()) {
         Some(port) => Ok(port),
-        None => Err(out_of_range(show(number), &(1..=65535))),
+        None => Err(out_of_range(source, &(1..=65535))),
     }
 }
 
@@ -482,7 +484,7 @@ fn number_list<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<C
     let start = offset(out.numbers.len());
     // A demo of the embedded C library writes a bare number here.
     if let Some(number) = source.number()? {
-        out.numbers.push(check_finite(number)?);
+        out.numbers.push(check_finite(source, number)?);
     } else {
         each_item(source, |source, _| finite(source).map(|number| out.numbers.push(number)))?;
     }
@@ -558,23 +560,23 @@ fn whole<'a, S: Source<'a>>(source: &mut S, range: RangeInclusive<u64>) -> Step<
     };
     match number.whole().filter(|number| range.contains(number)) {
         Some(number) => Ok(number),
-        None => Err(out_of_range(show(number), &range)),
+        None => Err(out_of_range(source, &range)),
     }
 }
 
 fn finite<'a, S: Source<'a>>(source: &mut S) -> Step<f64> {
     match source.number()? {
-        Some(number) => check_finite(number),
+        Some(number) => check_finite(source, number),
         None => Err(Fault::found(Reason::Type, &source.describe(), "a number")),
     }
 }
 
-fn check_finite(number: Number) -> Step<f64> {
+fn check_finite<'a, S: Source<'a>>(source: &S, number: Number) -> Step<f64> {
     let double = number.double();
     if double.is_finite() {
         return Ok(double);
     }
-    Err(Fault::found(Reason::Range, &format!("`{double}`"), "a number that a double can hold"))
+    Err(Fault::found(Reason::Range, &source.describe_number(), "a number that a double can hold"))
 }
 
 #[inline]
@@ -587,24 +589,20 @@ fn any_text<'a, S: Source<'a>>(source: &mut S, allowed: &str) -> Step<()> {
 
 #[cold]
 fn wrong_number<'a, S: Source<'a>>(source: &S, range: &RangeInclusive<u64>) -> Box<Fault> {
-    Fault::found(
-        Reason::Type,
-        &source.describe(),
-        format_args!("a whole number from {} to {}", range.start(), range.end()),
-    )
+    Fault::found(Reason::Type, &source.describe(), Whole(range))
 }
 
 #[cold]
-fn out_of_range(found: String, range: &RangeInclusive<u64>) -> Box<Fault> {
-    let allowed = format!("a whole number from {} to {}", range.start(), range.end());
-    Fault::found(Reason::Range, &quote(found.as_bytes()), allowed)
+fn out_of_range<'a, S: Source<'a>>(source: &S, range: &RangeInclusive<u64>) -> Box<Fault> {
+    Fault::found(Reason::Range, &source.describe_number(), Whole(range))
 }
 
-#[cold]
-fn show(number: Number) -> String {
-    match number {
-        Number::Whole(number) => number.to_string(),
-        Number::Double(number) => number.to_string(),
+/// Says which whole numbers are allowed.
+struct Whole<'r>(&'r RangeInclusive<u64>);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {} to {}", self.0.start(), self.0.end())
     }
 }
 

@@ -241,8 +241,11 @@ fn readers_see_whole_batches_while_one_writes() {
     });
 }
 
+/// Table, key, and the value or `None` for a removal.
+type Change = (Table, Vec<u8>, Option<Vec<u8>>);
+
 /// One change, over few keys so that they meet.
-fn change() -> impl Strategy<Value = (Table, Vec<u8>, Option<Vec<u8>>)> {
+fn change() -> impl Strategy<Value = Change> {
     let table = prop::sample::select(vec![Table::Meta, Table::Registry, Table::AuditLog]);
     let key = prop::collection::vec(prop::sample::select(vec![0, 1, b'a', 0xff]), 0..3);
     let value = prop::option::of((any::<u8>(), prop::sample::select(vec![0, 1, 100, 5000, 200_000])));
@@ -266,12 +269,7 @@ fn check_against(store: &dyn Store, model: &Model, range: &KeyRange, limit: usiz
     }
 }
 
-fn check_model(
-    engine: Engine,
-    rounds: Vec<Vec<Vec<(Table, Vec<u8>, Option<Vec<u8>>)>>>,
-    range: &KeyRange,
-    limit: usize,
-) {
+fn check_model(engine: Engine, rounds: Vec<Vec<Vec<Change>>>, range: &KeyRange, limit: usize) {
     let folder = TempDir::new().unwrap();
     let mut model = Model::new();
     for batches in rounds {
@@ -298,7 +296,7 @@ fn check_model(
     }
 }
 
-fn rounds() -> impl Strategy<Value = Vec<Vec<Vec<(Table, Vec<u8>, Option<Vec<u8>>)>>>> {
+fn rounds() -> impl Strategy<Value = Vec<Vec<Vec<Change>>>> {
     let batch = prop::collection::vec(change(), 0..8);
     prop::collection::vec(prop::collection::vec(batch, 0..4), 1..4)
 }
