@@ -155,7 +155,8 @@ pub struct Settings {
     /// What comes before the thing's name in report topics; ends with `/`.
     pub report_prefix: String,
     /// Shared subscription group for reports. The broker then deals the reports out among the members,
-    /// so that the order of a device's reports is no longer kept.
+    /// so that the order of a device's reports is no longer kept. Needs a prefix that does not begin
+    /// with `$`: Mosquitto (2.0.11 tried) delivers no `$` topic to shared subscriptions.
     pub shared_group: Option<String>,
     /// Read Mosquitto's log from `$SYS/broker/log/#`.
     pub mosquitto_log: bool,
@@ -209,6 +210,12 @@ impl Settings {
         {
             return bad("shared_group", group.clone(), "a name without `+`, `#` and `/`");
         }
+        if let Some(group) = &self.shared_group
+            && prefix.starts_with('$')
+        {
+            let allowed = "none while report_prefix begins with `$`: Mosquitto grants such a shared subscription and delivers nothing";
+            return bad("shared_group", group.clone(), allowed);
+        }
         if !(self.reports || self.mosquitto_log || self.lifecycle) {
             return bad("reports", "false".into(), "at least one of reports, mosquitto_log and lifecycle");
         }
@@ -244,7 +251,7 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_named_with_what_is_allowed() {
-        let cases: [(Change, &str); 7] = [
+        let cases: [(Change, &str); 8] = [
             (|s| s.connection.host = "a b".into(), "host: found `a b`; allowed: a host name or address"),
             (|s| s.connection.port = 0, "port: found `0`; allowed: 1 to 65535"),
             (
@@ -262,6 +269,11 @@ mod tests {
             (
                 |s| s.shared_group = Some("a/b".into()),
                 "shared_group: found `a/b`; allowed: a name without `+`, `#` and `/`",
+            ),
+            (
+                |s| s.shared_group = Some("g".into()),
+                "shared_group: found `g`; allowed: none while report_prefix begins with `$`: \
+                 Mosquitto grants such a shared subscription and delivers nothing",
             ),
             (
                 |s| s.reports = false,
