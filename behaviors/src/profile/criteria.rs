@@ -79,7 +79,7 @@ fn consecutive(document: &mut Document<'_>, fields: &Fields<'_>, key: &str) -> O
 }
 
 fn duration(document: &mut Document<'_>, node: &Node<'_>) -> Option<u32> {
-    let secs = document.whole(node, 1, 3600)?;
+    let secs = document.whole(node, 0, u64::from(u32::MAX))?;
     let message = if DURATIONS.contains(&secs) {
         return u32::try_from(secs).ok();
     } else if SHORT_DURATIONS.contains(&secs) {

@@ -137,7 +137,7 @@ impl<'a> Document<'a> {
         let fields = self.members(node)?;
         for (key, member) in &fields.members {
             if !allowed.contains(key) {
-                let hint = match nearest(key, allowed.iter().copied()) {
+                let hint = match suggestion(key, allowed) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("allowed are {}", list(allowed)),
                 };
@@ -202,9 +202,8 @@ impl<'a> Document<'a> {
             return Some(*meaning);
         }
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let near = nearest(text, names.iter().copied());
-        let near = near.or_else(|| names.iter().copied().find(|name| name.eq_ignore_ascii_case(text)));
-        let hint = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+        let hint =
+            suggestion(text, &names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
         let message = format!("found `{}`; {hint}allowed are {}", shorten(text), list(&names));
         self.error(node.at(), &node.place, message);
         None
@@ -275,7 +274,7 @@ impl<'a> Document<'a> {
         } else {
             let text = error.to_string();
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-            format!("not JSON: {text}")
+            format!("not JSON: {}", text.replace("EOF while parsing", "the file ends inside"))
         };
         self.error(at, "", message);
     }
@@ -304,6 +303,12 @@ const STRICT: ParseOptions = ParseOptions {
 fn join(place: &str, key: &str) -> String {
     let key = shorten(key);
     if place.is_empty() { key } else { format!("{place}.{key}") }
+}
+
+/// The name that was probably meant.
+fn suggestion<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
+    let same = names.iter().copied().find(|name| name.eq_ignore_ascii_case(found));
+    same.or_else(|| nearest(found, names.iter().copied()))
 }
 
 /// Names in backticks with commas between them.

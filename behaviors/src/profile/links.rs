@@ -30,6 +30,8 @@ pub(super) struct FoundProfile {
     pub(super) at: usize,
     pub(super) place: String,
     pub(super) metrics: Vec<(usize, String, CustomUse)>,
+    /// It names targets itself, right or wrong ones.
+    pub(super) names_targets: bool,
     pub(super) profile: Profile,
 }
 
@@ -84,7 +86,8 @@ pub(super) fn link(documents: &mut [Document<'_>], found: Found) -> BTreeMap<Pro
         }
     }
     attach(documents, &mut profiles, found.links);
-    for found in profiles.values().filter(|found| found.profile.targets.is_empty()) {
+    let watches_nothing = |found: &&FoundProfile| found.profile.targets.is_empty() && !found.names_targets;
+    for found in profiles.values().filter(watches_nothing) {
         let message = format!(
             "`{}` watches nothing: it has no target; add `\"fleetward\": {{\"targets\": [ARN]}}` or attach it",
             found.profile.name

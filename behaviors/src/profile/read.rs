@@ -44,7 +44,8 @@ pub(super) fn file(document: &mut Document<'_>, index: usize, found: &mut Found)
 
 /// A profile or an attachment, told apart by the key that only an attachment has.
 fn item(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &mut Found) {
-    let attaches = |key: &str| !PROFILE_KEYS.contains(&key) && nearest(key, [TARGET_KEY]).is_some();
+    let keys = || PROFILE_KEYS.into_iter().chain([TARGET_KEY]);
+    let attaches = |key: &str| !PROFILE_KEYS.contains(&key) && nearest(key, keys()) == Some(TARGET_KEY);
     if node.keys().any(attaches) {
         attachment(document, index, node, found);
     } else {
@@ -74,9 +75,9 @@ fn profile(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &m
     let retained = retained(document, &fields);
     let tags = fields.get("tags").map(|node| tags(document, node)).unwrap_or_default();
     let export = fields.get("metricsExportConfig").and_then(|node| export(document, node));
-    let targets = fields.get("fleetward").map(|node| own_targets(document, node)).unwrap_or_default();
+    let own = fields.get("fleetward").map(|node| own_targets(document, node)).unwrap_or_default();
     let (Some(name), Some(name_node)) = (name, name_node) else { return };
-    for (target, node) in targets {
+    for (target, node) in own.targets {
         let (at, place, profile) = (node.at(), node.place().to_owned(), name.clone());
         found.links.push(Link { document: index, at, place, profile, target, attached: false });
     }
@@ -85,6 +86,7 @@ fn profile(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &m
         at: name_node.at(),
         place: name_node.place().to_owned(),
         metrics: behaviors.metrics,
+        names_targets: own.named,
         profile: Profile {
             name,
             description,
@@ -229,11 +231,20 @@ fn export(document: &mut Document<'_>, node: &Node<'_>) -> Option<MetricsExport>
     Some(MetricsExport { mqtt_topic: topic?.to_owned(), role_arn: role_arn? })
 }
 
-fn own_targets<'v>(document: &mut Document<'_>, node: &Node<'v>) -> Vec<(Target, Node<'v>)> {
-    let Some(fields) = document.fields(node, &["targets"]) else { return Vec::new() };
+/// What a profile itself says of its targets.
+#[derive(Debug, Default)]
+struct OwnTargets<'v> {
+    targets: Vec<(Target, Node<'v>)>,
+    /// Some were named, right or wrong.
+    named: bool,
+}
+
+fn own_targets<'v>(document: &mut Document<'_>, node: &Node<'v>) -> OwnTargets<'v> {
+    let Some(fields) = document.fields(node, &["targets"]) else { return OwnTargets::default() };
     let nodes = fields.get("targets").and_then(|node| document.list(node)).unwrap_or_default();
+    let named = !nodes.is_empty();
     let targets = nodes.into_iter().filter_map(|node| Some((target(document, &node)?, node)));
-    targets.collect()
+    OwnTargets { targets: targets.collect(), named }
 }
 
 fn target(document: &mut Document<'_>, node: &Node<'_>) -> Option<Target> {
