@@ -113,27 +113,47 @@ impl ReportBuf {
     /// Empties the report and keeps its memory.
     pub fn clear(&mut self) {
         let Self {
-            tcp_ports, udp_ports, remote_addresses, custom, text, numbers, strings, addresses, ..
-        } = std::mem::take(self);
-        *self = Self {
+            report_id,
+            bytes_in,
+            bytes_out,
+            packets_in,
+            packets_out,
+            tcp_ports_total,
+            udp_ports_total,
+            connections_total,
+            has_tcp_ports,
             tcp_ports,
+            has_udp_ports,
             udp_ports,
+            has_remote_addresses,
             remote_addresses,
             custom,
             text,
             numbers,
             strings,
             addresses,
-            ..Self::default()
-        };
-        self.tcp_ports.clear();
-        self.udp_ports.clear();
-        self.remote_addresses.clear();
-        self.custom.clear();
-        self.text.clear();
-        self.numbers.clear();
-        self.strings.clear();
-        self.addresses.clear();
+        } = self;
+        *report_id = 0;
+        for counter in [
+            bytes_in,
+            bytes_out,
+            packets_in,
+            packets_out,
+            tcp_ports_total,
+            udp_ports_total,
+            connections_total,
+        ] {
+            *counter = None;
+        }
+        (*has_tcp_ports, *has_udp_ports, *has_remote_addresses) = (false, false, false);
+        tcp_ports.clear();
+        udp_ports.clear();
+        remote_addresses.clear();
+        custom.clear();
+        text.clear();
+        numbers.clear();
+        strings.clear();
+        addresses.clear();
     }
 
     /// The text of a custom metric's name or string.

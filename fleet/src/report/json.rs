@@ -41,12 +41,12 @@ impl<'a> Source<'a> for Json<'a> {
         Ok(json)
     }
 
-    #[inline]
+    #[inline(always)]
     fn open_object(&mut self) -> Step<Option<Frame>> {
         self.open(b'{')
     }
 
-    #[inline]
+    #[inline(always)]
     fn name(&mut self, frame: &mut Frame) -> Step<Option<&[u8]>> {
         if !self.next(frame, b'}')? {
             return Ok(None);
@@ -65,17 +65,35 @@ impl<'a> Source<'a> for Json<'a> {
         Ok(Some(plain.unwrap_or(&self.scratch)))
     }
 
-    #[inline]
+    #[inline(always)]
+    fn guess(&mut self, frame: &mut Frame, name: &'static str) -> bool {
+        let rest = match self.rest {
+            [b',', b'"', rest @ ..] if !frame.first => rest,
+            [b'"', rest @ ..] if frame.first => rest,
+            _ => return false,
+        };
+        match rest.strip_prefix(name.as_bytes()) {
+            Some([b'"', b':', rest @ ..]) => {
+                self.rest = rest;
+                self.space();
+                frame.first = false;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
     fn open_list(&mut self) -> Step<Option<Frame>> {
         self.open(b'[')
     }
 
-    #[inline]
+    #[inline(always)]
     fn item(&mut self, frame: &mut Frame) -> Step<bool> {
         self.next(frame, b']')
     }
 
-    #[inline]
+    #[inline(always)]
     fn null(&mut self) -> Step<bool> {
         match self.rest {
             [b'n', ..] => self.word(b"null").map(|()| true),
@@ -83,7 +101,7 @@ impl<'a> Source<'a> for Json<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Step<Option<Number>> {
         let [b'-' | b'0'..=b'9', ..] = self.rest else {
             return self.value_ahead().map(|()| None);
@@ -95,7 +113,7 @@ impl<'a> Source<'a> for Json<'a> {
         Ok(Some(number))
     }
 
-    #[inline]
+    #[inline(always)]
     fn text(&mut self) -> Step<Option<&[u8]>> {
         let [b'"', tail @ ..] = self.rest else {
             return self.value_ahead().map(|()| None);
@@ -136,14 +154,14 @@ impl<'a> Source<'a> for Json<'a> {
 
 impl<'a> Json<'a> {
     /// Steps over white space.
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
         while let [b' ' | b'\n' | b'\r' | b'\t', tail @ ..] = self.rest {
             self.rest = tail;
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, bracket: u8) -> Step<Option<Frame>> {
         match self.rest {
             [first, tail @ ..] if *first == bracket => {
@@ -155,7 +173,7 @@ impl<'a> Json<'a> {
     }
 
     /// Moves to the next entry; `false` if `close` was there instead.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self, frame: &mut Frame, close: u8) -> Step<bool> {
         self.space();
         let first = std::mem::replace(&mut frame.first, false);
@@ -174,7 +192,7 @@ impl<'a> Json<'a> {
     }
 
     /// Reads a string after its opening quote; `None` if it had escapes and is in `scratch`.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Step<Option<&'a [u8]>> {
         let rest = self.rest;
         let end = plain_len(rest);
@@ -325,7 +343,7 @@ fn describe(rest: &[u8]) -> String {
 }
 
 /// The length of the leading part without quote, backslash and control characters.
-#[inline]
+#[inline(always)]
 fn plain_len(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((chunk, tail)) = rest.split_first_chunk::<8>() {
@@ -341,7 +359,7 @@ fn plain_len(bytes: &[u8]) -> usize {
 
 /// Marks the bytes of `word` that end a plain text, by the high bit; the lowest mark is
 /// exact, those above it may be wrong (Mycroft's test for a zero byte, and its kin for "less than").
-#[inline]
+#[inline(always)]
 const fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = ONES << 7;
