@@ -298,11 +298,12 @@ impl GuardState {
         }
     }
 
-    /// Forgets acts that are out of every window. An act leaves when it is old both by the
-    /// time of decision and by event time, so that late events still find it.
+    /// Forgets acts that are out of every window. An act leaves when it is twice as old as
+    /// any limit looks back, both by the time of decision and by event time, so that events
+    /// which are late by one span still find it.
     fn forget(&mut self, rules: &Rules, now: Timestamp) {
         for (action, acts) in &mut self.acts {
-            let memory = rules.memory_ms(action);
+            let memory = rules.memory_ms(action).saturating_mul(2);
             let newest = acts.iter().map(|act| act.at).max().unwrap_or_default();
             acts.retain(|act| {
                 now.millis_since(act.planned_at) < memory || newest.millis_since(act.at) < memory

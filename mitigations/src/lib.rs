@@ -23,3 +23,6 @@ pub mod rule;
 pub mod secret;
 pub mod sink;
 pub mod task;
+
+#[cfg(test)]
+mod testing;

@@ -331,11 +331,11 @@ mod tests {
             ),
             (
                 params(r#"{"updateDeviceCertificateParams":{"action":"DELETE"}}"#),
-                vec!["a.json:1:74: error: actionParams.updateDeviceCertificateParams.action: found `DELETE`; allowed are `DEACTIVATE`".into()],
+                vec!["a.json:1:77: error: actionParams.updateDeviceCertificateParams.action: found `DELETE`; allowed are `DEACTIVATE`".into()],
             ),
             (
                 params(r#"{"enableIoTLoggingParams":{"roleArnForLogging":"arn:aws:iam::1:role/log","logLevel":"DISABLED"}}"#),
-                vec!["a.json:1:119: error: actionParams.enableIoTLoggingParams.logLevel: found `DISABLED`; allowed are `DEBUG`, `INFO`, `ERROR` and `WARN`".into()],
+                vec!["a.json:1:118: error: actionParams.enableIoTLoggingParams.logLevel: found `DISABLED`; allowed are `DEBUG`, `INFO`, `ERROR` and `WARN`".into()],
             ),
             (group("{}"), vec!["a.json:1:65: error: actionParams.addThingsToThingGroupParams: `thingGroupNames` is missing".into()]),
             (

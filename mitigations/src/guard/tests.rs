@@ -161,7 +161,7 @@ fn the_window_slides_over_event_time_and_over_the_clock() {
     let rules = rules(&options);
     let held = "quarantine: held: carried out on 2 things within 100 s, which is the limit";
     // (thing, event time, time of decision) -> acts?
-    let cases: Vec<(&str, Vec<(&str, i64, i64)>, Vec<String>)> = vec![
+    let cases = [
         (
             "the third thing is held, the window's end frees a place",
             vec![

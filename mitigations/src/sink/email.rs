@@ -283,7 +283,7 @@ fn system_time(at: Timestamp) -> SystemTime {
 
 /// 5xx is final, except where it is about logging in: that can be mended in the configuration.
 fn is_refusal(error: &SmtpError) -> bool {
-    let code = error.status().map(|code| u16::from(code));
+    let code = error.status().map(u16::from);
     error.is_permanent() && !matches!(code, Some(530 | 534 | 535 | 538))
 }
 
