@@ -1,6 +1,8 @@
 //! Quarantine through the dynamic-security plugin of real Mosquitto processes, tried out with
 //! Mosquitto's own clients.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like tests")]
+
 mod support;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -47,14 +49,19 @@ async fn set_up(admin: &DynsecClient, commands: Value) {
 /// a group; a watcher that sees what gets through; defaults that allow what no role speaks of.
 async fn fleet(broker: &Mosquitto) -> DynsecClient {
     let admin = spawn(connection(broker, "admin", "admin-pw"));
-    let allow = |kind: &str, topic: &str| json!({ "acltype": kind, "topic": topic, "priority": 5, "allow": true });
+    let allow =
+        |kind: &str, topic: &str| json!({ "acltype": kind, "topic": topic, "priority": 5, "allow": true });
     let mut device = Vec::new();
     for topic in ["#", "$aws/#", "$odd/#"] {
         for kind in ["publishClientSend", "publishClientReceive", "subscribePattern"] {
             device.push(allow(kind, topic));
         }
     }
-    let watch = [allow("subscribePattern", "#"), allow("subscribePattern", "$aws/#"), allow("subscribePattern", "$odd/#")];
+    let watch = [
+        allow("subscribePattern", "#"),
+        allow("subscribePattern", "$aws/#"),
+        allow("subscribePattern", "$odd/#"),
+    ];
     set_up(
         &admin,
         json!([
@@ -76,7 +83,8 @@ async fn fleet(broker: &Mosquitto) -> DynsecClient {
 }
 
 fn control(client: DynsecClient) -> DynsecControl {
-    let settings = DynsecSettings { never_touch: BTreeSet::from(["bridge".into()]), ..DynsecSettings::default() };
+    let settings =
+        DynsecSettings { never_touch: BTreeSet::from(["bridge".into()]), ..DynsecSettings::default() };
     DynsecControl::new(client, settings.with_report_prefix("$aws/things/"))
 }
 
@@ -98,7 +106,8 @@ fn gets_through(broker: &Mosquitto, device: &Who, watcher: &Who) -> Vec<String> 
 
 /// What the device still receives of plain, `$`, and shared subscriptions.
 fn hears(broker: &Mosquitto, device: &Who) -> Vec<String> {
-    let ear = broker.try_subscribe(device, &["-i", "dev1-ear", "-t", "#", "-t", "$aws/#", "-t", "$share/g/plant/2"]);
+    let ear = broker
+        .try_subscribe(device, &["-i", "dev1-ear", "-t", "#", "-t", "$aws/#", "-t", "$share/g/plant/2"]);
     let refused = wait_for("an answer to the subscription", || ear.subscribed());
     refused.split(", ").map(str::to_owned).collect()
 }
@@ -184,9 +193,7 @@ async fn a_role_that_is_higher_than_ours_is_topped() {
     let control = control(fleet(&broker).await);
     let subject = subject(Some("dev1"));
     let undo = quarantined(&control, &subject).await;
-    let give = |priority: i64| {
-        json!([{ "command": "addClientRole", "username": "dev1", "rolename": "send", "priority": priority }])
-    };
+    let give = |priority: i64| json!([{ "command": "addClientRole", "username": "dev1", "rolename": "send", "priority": priority }]);
     set_up(control.client(), give(2_000_000)).await;
     let checks = control.verify(&subject, &undo).await.unwrap();
     assert!(!checks[0].held, "{checks:?}");
@@ -206,7 +213,8 @@ async fn certificate_clients_known_and_unknown_are_quarantined() {
     let mut connection = connection(&broker, "admin", "not used with certificates");
     connection.host = "localhost".into();
     let identity = Identity { cert_file: broker.file("admin.pem"), key_file: broker.file("admin.key") };
-    connection.tls = Some(Tls { ca_file: Some(broker.file("ca.pem")), identity: Some(identity), server_name: None });
+    connection.tls =
+        Some(Tls { ca_file: Some(broker.file("ca.pem")), identity: Some(identity), server_name: None });
     let admin = spawn(connection);
     let allow = |kind: &str, topic: &str| json!({ "acltype": kind, "topic": topic, "allow": true });
     set_up(
@@ -217,27 +225,34 @@ async fn certificate_clients_known_and_unknown_are_quarantined() {
                 allow("subscribePattern", "#"), allow("subscribePattern", "$aws/#"), allow("subscribePattern", "$odd/#")] },
             { "command": "createClient", "username": "known", "roles": [{ "rolename": "device" }] },
             { "command": "createClient", "username": "watcher", "roles": [{ "rolename": "device" }] },
-            // So that a client unknown to the plugin can do something at all.
-            { "command": "setDefaultACLAccess", "acls": [{ "acltype": "publishClientSend", "allow": true }] },
         ]),
     )
     .await;
     let control = control(admin);
     let watcher = Who::Certificate("watcher");
     let all = ["plant/1", "$aws/things/dev1/defender/metrics/json", "$odd/1"];
-    // `$odd` is allowed to the unknown client by default only, and no role of its own tells us of it.
-    for (name, left) in [("known", &[][..]), ("unknown", &["$odd/1"])] {
+    // The plugin lets a certificate that it does not know connect, and denies it all that it does.
+    for (name, rights) in [("known", &all[..]), ("unknown", &[])] {
         let device = Who::Certificate(name);
-        assert_eq!(gets_through(&broker, &device, &watcher), all, "{name}");
+        assert_eq!(gets_through(&broker, &device, &watcher), rights, "{name}");
+        let session = broker.hold(&device, &format!("{name}-held"));
+        let kicks = broker.log_count(KICK);
         let subject = subject(Some(name));
         let undo = quarantined(&control, &subject).await;
         assert_eq!(undo.0["known"], json!(name == "known"));
-        assert_eq!(gets_through(&broker, &device, &watcher), left, "{name}");
+        assert!(broker.log_count(KICK) > kicks, "{name}: its session ended");
+        drop(session);
+        assert_eq!(gets_through(&broker, &device, &watcher), [""; 0], "{name}");
         control.quarantine(&subject, &undo).await.unwrap();
         control.release(&subject, &undo).await.unwrap();
         control.release(&subject, &undo).await.unwrap();
-        assert_eq!(gets_through(&broker, &device, &watcher), all, "{name}");
-        let gone = control.client().run_one(json!({ "command": "getClient", "username": name })).await.unwrap().error;
+        assert_eq!(gets_through(&broker, &device, &watcher), rights, "{name}");
+        let gone = control
+            .client()
+            .run_one(json!({ "command": "getClient", "username": name }))
+            .await
+            .unwrap()
+            .error;
         assert_eq!(gone.is_none(), name == "known", "what was made for the quarantine is gone after it");
     }
 }
@@ -271,7 +286,10 @@ async fn administrators_our_own_user_and_configured_names_are_never_touched() {
     let before = client.run_one(json!({ "command": "listClients", "verbose": true })).await.unwrap();
     let control = control(client);
     let cases = [
-        (None, "the broker refused: `dev1` has no user name at the broker: an action would hit every anonymous client"),
+        (
+            None,
+            "the broker refused: `dev1` has no user name at the broker: an action would hit every anonymous client",
+        ),
         (Some("admin"), "the broker refused: user `admin` is Fleetward's own"),
         (Some("bridge"), "the broker refused: user `bridge` is configured never to be touched"),
         (Some("second"), "the broker refused: user `second` administers the broker"),
@@ -281,7 +299,10 @@ async fn administrators_our_own_user_and_configured_names_are_never_touched() {
     for (user, message) in cases {
         let subject = subject(user);
         assert_eq!(control.prepare(&subject).await.unwrap_err().to_string(), message);
-        assert!(control.quarantine(&subject, &undo).await.is_err(), "not with the undo record of another either");
+        assert!(
+            control.quarantine(&subject, &undo).await.is_err(),
+            "not with the undo record of another either"
+        );
         assert!(control.release(&subject, &undo).await.is_err());
     }
     let after = control.client().run_one(json!({ "command": "listClients", "verbose": true })).await.unwrap();
@@ -300,11 +321,34 @@ async fn a_role_of_that_name_that_allows_something_is_not_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_allows_by_default_fails_the_check() {
+    let broker = Setup::dynsec("admin", "admin-pw").start();
+    let control = control(fleet(&broker).await);
+    let open = json!([{ "acltype": "publishClientSend", "allow": true }]);
+    set_up(control.client(), json!([{ "command": "setDefaultACLAccess", "acls": open }])).await;
+    let subject = subject(Some("dev1"));
+    let undo = control.prepare(&subject).await.unwrap();
+    control.quarantine(&subject, &undo).await.unwrap();
+    let checks = control.verify(&subject, &undo).await.unwrap();
+    let held: Vec<bool> = checks.iter().map(|check| check.held).collect();
+    assert_eq!(held, [true, true, false], "{checks:?}");
+    assert_eq!(
+        gets_through(&broker, &DEVICE, &WATCHER),
+        [""; 0],
+        "the trees that roles name are closed all the same"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_incomplete_role_is_completed() {
     let broker = Setup::dynsec("admin", "admin-pw").start();
     let control = control(fleet(&broker).await);
     let only = json!([{ "acltype": "publishClientSend", "topic": "#", "priority": 1000, "allow": false }]);
-    set_up(control.client(), json!([{ "command": "createRole", "rolename": "fleetward-quarantine", "acls": only }])).await;
+    set_up(
+        control.client(),
+        json!([{ "command": "createRole", "rolename": "fleetward-quarantine", "acls": only }]),
+    )
+    .await;
     quarantined(&control, &subject(Some("dev1"))).await;
     assert_eq!(gets_through(&broker, &DEVICE, &WATCHER), [""; 0]);
 }
@@ -349,9 +393,15 @@ async fn many_requests_at_once_each_get_their_own_answer() {
     let broker = Setup::dynsec("admin", "admin-pw").start();
     let client = Arc::new(fleet(&broker).await);
     // Another administrator's requests share the response topic.
-    let noise = broker.publish(&ADMIN, &[
-        "-t", "$CONTROL/dynamic-security/v1", "-m", r#"{"commands":[{"command":"listRoles","correlationData":"x"}]}"#,
-    ]);
+    let noise = broker.publish(
+        &ADMIN,
+        &[
+            "-t",
+            "$CONTROL/dynamic-security/v1",
+            "-m",
+            r#"{"commands":[{"command":"listRoles","correlationData":"x"}]}"#,
+        ],
+    );
     assert!(noise.0);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..300 {

@@ -1,5 +1,13 @@
 //! The MQTT source against real Mosquitto processes and Mosquitto's own clients.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may fail like tests"
+)]
+
 mod support;
 
 use std::{
@@ -36,7 +44,10 @@ struct Engine {
 
 impl Engine {
     async fn batch(&mut self) -> Vec<Input> {
-        tokio::time::timeout(PATIENCE, self.inputs.recv()).await.expect("an input in time").expect("the source runs")
+        tokio::time::timeout(PATIENCE, self.inputs.recv())
+            .await
+            .expect("an input in time")
+            .expect("the source runs")
     }
 
     /// The next `count` inputs.
@@ -50,7 +61,8 @@ impl Engine {
 
     /// Receipts as the engine would give them: decoded, then journaled or refused.
     async fn receive(&self, inputs: &[Input]) {
-        let receipts = inputs.iter().map(|input| Receipt { tag: input.tag, outcome: outcome(input) }).collect();
+        let receipts =
+            inputs.iter().map(|input| Receipt { tag: input.tag, outcome: outcome(input) }).collect();
         self.receipts.send(receipts).await.unwrap();
     }
 }
@@ -113,7 +125,8 @@ fn text(bytes: &[u8]) -> String {
 async fn reports_are_answered(protocol: Protocol, client: &str) {
     let broker = Setup::plain().start();
     let (source, mut engine) = start(settings(&broker, protocol)).await;
-    let answers = broker.subscribe(&Who::Anonymous, &["-V", client, "-q", "1", "-t", "$aws/things/+/defender/metrics/+/+"]);
+    let answers = broker
+        .subscribe(&Who::Anonymous, &["-V", client, "-q", "1", "-t", "$aws/things/+/defender/metrics/+/+"]);
     let cases: [(&str, &[u8], Format, &str); 4] = [
         ("json", REPORT, Format::ReportJson, "accepted"),
         ("cbor", CBOR, Format::ReportCbor, "accepted"),
@@ -121,7 +134,11 @@ async fn reports_are_answered(protocol: Protocol, client: &str) {
         ("cbor", b"\xa2\x63hed", Format::ReportCbor, "rejected"),
     ];
     for (encoding, payload, format, outcome) in cases {
-        broker.publish_bytes(&format!("$aws/things/pump 17/defender/metrics/{encoding}"), payload, &["-V", client]);
+        broker.publish_bytes(
+            &format!("$aws/things/pump 17/defender/metrics/{encoding}"),
+            payload,
+            &["-V", client],
+        );
         let inputs = engine.inputs(1).await;
         let input = &inputs[0];
         assert_eq!((input.source, input.format, &*input.subject), (SourceId(3), format, "pump 17"));
@@ -132,7 +149,8 @@ async fn reports_are_answered(protocol: Protocol, client: &str) {
         let accepted = outcome == "accepted";
         let id = if encoding == "json" { 41 } else { 1_735_690_200 };
         if accepted && encoding == "json" {
-            let expected = r#"{"thingName":"pump 17","reportId":41,"status":"ACCEPTED","timestamp":1735689600417}"#;
+            let expected =
+                r#"{"thingName":"pump 17","reportId":41,"status":"ACCEPTED","timestamp":1735689600417}"#;
             assert_eq!(text(&answer), expected);
         } else if accepted {
             assert_eq!(answer, report::accepted_cbor("pump 17", id, (clock())()));
@@ -177,7 +195,11 @@ async fn nothing_is_acknowledged_before_its_receipt(protocol: Protocol) {
 
     let (source, mut engine) = start(settings(&broker, protocol)).await;
     broker.publish_bytes("$aws/things/last/defender/metrics/json", REPORT, &[]);
-    assert_eq!(&*engine.inputs(1).await[0].subject, "last", "stopping in order leaves nothing unacknowledged");
+    assert_eq!(
+        &*engine.inputs(1).await[0].subject,
+        "last",
+        "stopping in order leaves nothing unacknowledged"
+    );
     drop(source);
 }
 
@@ -364,13 +386,20 @@ async fn an_oversized_message_does_not_block_the_source() {
         if protocol == Protocol::V311 {
             let (topic, answer) = answers.message();
             assert_eq!(topic, "$aws/things/big/defender/metrics/json/rejected");
-            assert!(text(&answer).contains("found 400000 bytes; allowed are at most 262144"), "{}", text(&answer));
+            assert!(
+                text(&answer).contains("found 400000 bytes; allowed are at most 262144"),
+                "{}",
+                text(&answer)
+            );
             wait_count(&counters.dropped_oversized, 1).await;
             wait_count(&counters.oversized_breaks, 2).await;
             wait(&source, |status| status.stuck_on_oversized.is_none()).await;
         } else {
             // MQTT 5: the broker keeps to the size that we announced, and drops it.
-            assert_eq!(counters.snapshot().iter().find(|(name, _)| *name == "oversized_breaks").unwrap().1, 0);
+            assert_eq!(
+                counters.snapshot().iter().find(|(name, _)| *name == "oversized_breaks").unwrap().1,
+                0
+            );
         }
         source.stop().await;
     }

@@ -109,8 +109,13 @@ impl Setup {
     /// Writes the files and starts the broker.
     pub fn start(self) -> Mosquitto {
         let dir = TempDir::new().unwrap();
-        let mut broker =
-            Mosquitto { port: 0, conf: dir.path().join("m.conf"), log: dir.path().join("m.log"), dir, process: None };
+        let mut broker = Mosquitto {
+            port: 0,
+            conf: dir.path().join("m.conf"),
+            log: dir.path().join("m.log"),
+            dir,
+            process: None,
+        };
         let mut extra = self.lines.clone();
         if let Some((admin, password)) = &self.dynsec {
             extra += &broker.init_dynsec(admin, password);
@@ -209,7 +214,7 @@ impl Mosquitto {
 
     /// The broker's log so far.
     pub fn log(&self) -> String {
-        let read = |path: &Path| fs::read(path).map_or_else(|_| Vec::new(), |bytes| bytes);
+        let read = |path: &Path| fs::read(path).unwrap_or_default();
         let log = String::from_utf8_lossy(&read(&self.log)).into_owned();
         log + &String::from_utf8_lossy(&read(&self.dir.path().join("stderr")))
     }
@@ -248,7 +253,8 @@ impl Mosquitto {
 
     /// Publishes with `mosquitto_pub` and waits for its end. Returns whether it succeeded, and what it said.
     pub fn publish(&self, who: &Who, args: &[&str]) -> (bool, String) {
-        let output = self.client("mosquitto_pub", who).args(args).output().expect("mosquitto_pub is installed");
+        let output =
+            self.client("mosquitto_pub", who).args(args).output().expect("mosquitto_pub is installed");
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
@@ -274,6 +280,20 @@ impl Mosquitto {
             .output()
             .unwrap();
         assert!(output.status.success(), "{output:?}");
+    }
+
+    /// A client that stays connected until dropped, without subscribing to anything.
+    pub fn hold(&self, who: &Who, id: &str) -> Held {
+        let process = self
+            .client("mosquitto_pub", who)
+            .args(["-l", "-t", "unused", "-i", id])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_pub is installed");
+        self.wait_log(&format!(" as {id} (p"));
+        Held(process)
     }
 
     /// Starts `mosquitto_sub` and waits until it is subscribed.
@@ -313,6 +333,17 @@ impl Drop for Mosquitto {
             eprintln!("--- the broker's log ---");
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
+    }
+}
+
+/// A connected client, see [`Mosquitto::hold`].
+#[derive(Debug)]
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 

@@ -302,8 +302,12 @@ impl Driver {
                 Err(lost) => Some(lost),
             };
             let Some(lost) = lost else { return };
+            // Mosquitto 2.0 refuses a request with PUBACK and closes the connection at once: the
+            // refusal, or a last answer, may have been read together with the end.
+            for event in pump.abandon() {
+                self.event(event);
+            }
             // What was under way is not sent again: the caller decides, and may ask again.
-            drop(pump.abandon());
             if !self.pause(lost).await {
                 return;
             }

@@ -250,7 +250,12 @@ impl DynsecControl {
         self.same_user(subject, &memory)?;
         let client = self.client_named(&memory.user).await?;
         let rules = self.rules_of(&memory.role).await?;
-        let mut checks = vec![attached(&memory, client.as_ref()), self.denies(&memory, rules.as_deref())];
+        let defaults = self.client.run_one(json!({ "command": "getDefaultACLAccess" })).await?;
+        let mut checks = vec![
+            attached(&memory, client.as_ref()),
+            self.denies(&memory, rules.as_deref()),
+            closed_by_default(&defaults),
+        ];
         if memory.disable {
             let held = client.is_some_and(|client| client.disabled);
             let seen = if held { "disabled" } else { "enabled" };
@@ -318,6 +323,25 @@ fn attached(memory: &Memory, client: Option<&Client>) -> Check {
         Some(other) => check(true, format!("priority {priority}, the next has {other}")),
         None => check(true, format!("priority {priority}, no other client role")),
     }
+}
+
+/// No rule can deny all topics that begin with `$`: those of a tree that no role names are left to the default.
+fn closed_by_default(defaults: &Reply) -> Check {
+    let what = "publishing is denied by default".to_owned();
+    if let Some(error) = &defaults.error {
+        return Check { what, held: false, seen: error.clone() };
+    }
+    let acls = defaults.data.get("acls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let open = acls.iter().any(|acl| {
+        let is = |name: &str, value: Value| acl.get(name) == Some(&value);
+        is("acltype", "publishClientSend".into()) && is("allow", true.into())
+    });
+    let seen = if open {
+        "publishClientSend is allowed by default: topics of other `$` trees are open to the client"
+    } else {
+        "publishClientSend is denied by default"
+    };
+    Check { what, held: !open, seen: seen.into() }
 }
 
 fn rules(reply: &Reply) -> Result<Option<Vec<Rule>>, ControlError> {
