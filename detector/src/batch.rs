@@ -77,7 +77,6 @@ impl Op {
     }
 
     /// Principal and index of the address of [`What::Connect`].
-    #[expect(clippy::cast_possible_truncation, reason = "two halves of the argument")]
     pub(crate) const fn connect_parts(self) -> (u32, usize) {
         ((self.arg >> 32) as u32, (self.arg & 0xffff_ffff) as usize)
     }

@@ -16,6 +16,7 @@ pub mod output;
 mod refused;
 pub mod replay;
 mod resolve;
+pub mod runner;
 pub mod shard;
 pub mod snapshot;
 pub mod transition;

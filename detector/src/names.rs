@@ -18,10 +18,6 @@ impl NameList {
         self.ends.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&[u8]> {
         let index = index as usize;

@@ -3,7 +3,7 @@
 use crate::input::{Refusal, SourceId};
 
 /// Most bytes of the payload that are kept.
-pub const PREFIX_BYTES_MAX: usize = 256;
+pub(crate) const PREFIX_BYTES_MAX: usize = 256;
 
 /// An input that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct RefusedInput {
     pub subject: String,
     /// Why.
     pub refusal: Refusal,
-    /// The first [`PREFIX_BYTES_MAX`] bytes of the payload.
+    /// The first 256 bytes of the payload.
     pub payload_prefix: Box<[u8]>,
 }
 

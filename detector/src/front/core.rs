@@ -60,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) positions: Positions,
     pub(crate) counts: FrontCounts,
     pub(crate) rules: Rules,
+    /// Whether any rules were ever taken.
+    pub(crate) configured: bool,
     pub(crate) registry: Registry,
     pub(crate) compiled: Arc<Compiled>,
     /// Whether any behavior counts by address; else their operations are left out.
@@ -84,6 +86,7 @@ impl Core {
             positions: Positions::default(),
             counts: FrontCounts::default(),
             rules: Rules::default(),
+            configured: false,
             registry: Registry::default(),
             compiled: Arc::new(compiled),
             addresses_watched: false,
@@ -416,6 +419,7 @@ impl Core {
         let (profiles, problems) = behaviors::profile::parse_files(&self.rules.profiles);
         tracing::debug!(problems = problems.len(), "compiled the security profiles");
         self.compiled = Arc::new(profiles.compile(self.rules.bucket_secs));
+        self.configured = true;
         self.addresses_watched = !self.compiled.set(self.compiled.set_for_address()).is_empty();
         let mut windows = self.compiled.windows().to_vec();
         windows.push(self.rules.bucket_secs.max(1));

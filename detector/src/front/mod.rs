@@ -290,6 +290,12 @@ impl Front {
         &self.core.rules
     }
 
+    /// Whether any rules were ever taken; until then nothing is decided.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.core.configured
+    }
+
     /// The registry of the fold.
     #[must_use]
     pub const fn registry(&self) -> &Registry {

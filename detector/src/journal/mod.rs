@@ -223,25 +223,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Deletes the segments all of whose records are older than `seq`; never the open one.
-    /// Returns how many.
+    /// See [`delete_before`].
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn delete_before(&mut self, seq: u64) -> Result<usize, JournalError> {
-        let segments = segment::list(&self.dir)?;
-        let mut deleted = 0;
-        for (segment, follower) in segments.iter().zip(segments.iter().skip(1)) {
-            if follower.first > seq {
-                break;
-            }
-            fs::remove_file(&segment.path).map_err(JournalError::io(&segment.path, "delete"))?;
-            deleted += 1;
-        }
-        if deleted > 0 {
-            sync_dir(&self.dir)?;
-        }
-        Ok(deleted)
+        delete_before(&self.dir, seq)
     }
 
     /// A reader over what is committed.
@@ -251,6 +238,27 @@ impl Journal {
     pub fn reader(&self, from: u64) -> Result<Reader, JournalError> {
         Reader::open(&self.dir, from)
     }
+}
+
+/// Deletes the segments all of whose records are older than `seq`; never the last one, so that it
+/// may be called while a journal is written. Returns how many.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn delete_before(dir: &Path, seq: u64) -> Result<usize, JournalError> {
+    let segments = segment::list(dir)?;
+    let mut deleted = 0;
+    for (segment, follower) in segments.iter().zip(segments.iter().skip(1)) {
+        if follower.first > seq {
+            break;
+        }
+        fs::remove_file(&segment.path).map_err(JournalError::io(&segment.path, "delete"))?;
+        deleted += 1;
+    }
+    if deleted > 0 {
+        sync_dir(dir)?;
+    }
+    Ok(deleted)
 }
 
 fn lock(dir: &Path) -> Result<File, JournalError> {

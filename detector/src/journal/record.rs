@@ -13,6 +13,8 @@ use crate::input::{Format, SourceId};
 pub(crate) const HEADER_BYTES: usize = 37;
 /// Bytes before the part that `len` counts: `len` and `crc`.
 const PREFIX_BYTES: usize = 8;
+/// Bytes that `len` counts besides subject and payload.
+const FIXED_BYTES: u32 = 29;
 /// Longest record that is written or believed, bytes of subject and payload together. Large
 /// enough for a full registry of a million things, small enough that a damaged length cannot
 /// make us allocate the machine's memory.
@@ -115,7 +117,7 @@ impl std::fmt::Display for Damage {
 
 /// Appends the bytes of `record`. The caller has checked the sizes.
 pub(crate) fn encode(record: &Record<'_>, subject_len: u16, body_len: u32, out: &mut Vec<u8>) {
-    let len = body_len + (HEADER_BYTES - PREFIX_BYTES) as u32;
+    let len = body_len + FIXED_BYTES;
     let start = out.len();
     out.extend_from_slice(&len.to_le_bytes());
     out.extend_from_slice(&[0; 4]);

@@ -14,7 +14,8 @@ use super::{
 /// First bytes of a segment: name and version of the form.
 pub(crate) const MAGIC: [u8; 8] = *b"FLWJRNL1";
 /// Magic and first seq.
-pub(crate) const HEADER_BYTES: u64 = 16;
+pub(crate) const HEADER_BYTES: u64 = HEADER_LEN as u64;
+const HEADER_LEN: usize = 16;
 
 /// A segment file by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Segment>, JournalError> {
 }
 
 /// The header of a segment.
-pub(crate) fn header(first: u64) -> [u8; 16] {
-    let mut bytes = [0; 16];
+pub(crate) fn header(first: u64) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
     let (magic, seq) = bytes.split_at_mut(8);
     magic.copy_from_slice(&MAGIC);
     seq.copy_from_slice(&first.to_le_bytes());
@@ -77,16 +78,16 @@ pub(crate) fn find_tail(segment: &Segment) -> Result<(Tail, Vec<u8>), JournalErr
     let mut file = File::open(path).map_err(JournalError::io(path, "open"))?;
     file.read_to_end(&mut bytes).map_err(JournalError::io(path, "read"))?;
     let len = bytes.len() as u64;
-    if bytes.get(..16) != Some(&header(segment.first)[..]) {
+    if bytes.get(..HEADER_LEN) != Some(&header(segment.first)[..]) {
         // A header is synced before the first record is written: only a short or empty one can
         // be left by a crash.
-        if bytes.len() >= 16 && bytes.iter().any(|&byte| byte != 0) {
+        if bytes.len() >= HEADER_LEN && bytes.iter().any(|&byte| byte != 0) {
             return Err(JournalError::Foreign(path.clone()));
         }
         let damage = Some(Damage::Short);
         return Ok((Tail { end: 0, next: segment.first, damage, len }, bytes));
     }
-    let (mut end, mut next, mut damage) = (HEADER_BYTES as usize, segment.first, None);
+    let (mut end, mut next, mut damage) = (HEADER_LEN, segment.first, None);
     while end < bytes.len() {
         match record::decode(bytes.get(end..).unwrap_or_default()) {
             Ok((record, size)) if record.seq == next => {
