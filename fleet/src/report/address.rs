@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Reads `1.2.3.4:port`, `[v6]:port`, or `v6:port` where the last colon is before the port.
-#[inline]
+#[inline(always)]
 pub(super) fn parse_with_port(text: &[u8]) -> Option<(IpAddr, u16)> {
     if let Some((address, [b':', rest @ ..])) = leading_v4(text) {
         return Some((address.into(), port(rest)?));
@@ -38,7 +38,7 @@ fn parse_v6(text: &[u8]) -> Option<IpAddr> {
 }
 
 /// An IPv4 address at the start of `text`, in the strict dotted form, and what follows.
-#[inline]
+#[inline(always)]
 fn leading_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     let (a, rest) = octet(text)?;
     let (b, rest) = octet(rest.strip_prefix(b".")?)?;
@@ -48,7 +48,7 @@ fn leading_v4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
 }
 
 /// One to three digits up to 255 without a leading zero, and what follows.
-#[inline]
+#[inline(always)]
 fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
     match text {
         [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] => {
@@ -62,7 +62,7 @@ fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 /// A port from 1 to 65535, in at most five digits.
-#[inline]
+#[inline(always)]
 fn port(text: &[u8]) -> Option<u16> {
     if text.is_empty() || text.len() > 5 {
         return None;

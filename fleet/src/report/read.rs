@@ -342,7 +342,7 @@ fn port_item<'a, S: Source<'a>>(source: &mut S) -> Step<Option<u16>> {
 }
 
 /// A port; 0 is for the caller to judge.
-#[inline]
+#[inline(always)]
 fn whole_port<'a, S: Source<'a>>(source: &mut S) -> Step<u16> {
     let Some(number) = source.number()? else {
         return Err(wrong_number(source, &(1..=65535)));
@@ -545,7 +545,7 @@ fn each_item<'a, S: Source<'a>>(
     Ok(items)
 }
 
-#[inline]
+#[inline(always)]
 fn whole<'a, S: Source<'a>>(source: &mut S, range: RangeInclusive<u64>) -> Step<u64> {
     let Some(number) = source.number()? else {
         return Err(wrong_number(source, &range));
@@ -571,7 +571,7 @@ fn check_finite<'a, S: Source<'a>>(source: &S, number: Number) -> Step<f64> {
     Err(Fault::found(Reason::Range, &source.describe_number(), "a number that a double can hold"))
 }
 
-#[inline]
+#[inline(always)]
 fn any_text<'a, S: Source<'a>>(source: &mut S, allowed: &str) -> Step<()> {
     match source.text()? {
         Some(_) => Ok(()),
