@@ -5,6 +5,9 @@
 //! for the first) and `H` is the SHA-256 of `CONTENT`. Whoever changes, removes or inserts
 //! a line breaks the chain at that place; that the end was not cut off is shown by a
 //! [`Head`] kept elsewhere (the task store keeps one with every task it writes).
+//!
+//! The file is never shortened or rotated here: it is a record. A line has about 500 bytes;
+//! there is one per decision and step, so it grows with alarms that a rule matches, not with events.
 
 use std::{
     fs::{File, OpenOptions},

@@ -63,7 +63,9 @@ impl Crash {
 
 /// Tables in memory that outlive the crash of their user.
 #[derive(Debug, Default)]
-pub(crate) struct Disk(Mutex<BTreeMap<(Table, Vec<u8>), Vec<u8>>>);
+pub(crate) struct Disk(Mutex<Data>);
+
+type Data = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
 
 impl Disk {
     pub(crate) fn keys(&self, table: Table) -> Vec<String> {

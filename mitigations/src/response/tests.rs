@@ -335,8 +335,12 @@ async fn a_broker_that_is_away_is_waited_for_within_the_limit() {
 
 #[tokio::test]
 async fn what_the_broker_refuses_or_breaks_on_failed_and_is_told() {
-    let cases: [(&str, fn(Link) -> Link, &str); 2] = [
-        ("refused", |link| Link { refuses: true, ..link }, "the broker refused: no rights"),
+    let cases = [
+        (
+            "refused",
+            (|link| Link { refuses: true, ..link }) as fn(Link) -> Link,
+            "the broker refused: no rights",
+        ),
         ("panicked", |link| Link { panics: true, ..link }, "the step stopped unexpectedly; see the log"),
     ];
     for (what, change, expected) in cases {
