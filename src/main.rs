@@ -1,3 +1,151 @@
-//! The program.
+//! The program `fleetward`.
 
-fn main() {}
+use std::{io, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _};
+use fleetward::{
+    cli::{
+        Exit,
+        arguments::{Arguments, Command, ConfigArguments, ListArguments},
+        check,
+        client::{self, Client},
+        output, replay,
+    },
+    serve,
+};
+use mitigations::log::verify_log;
+use serde_json::Value;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::complain(&format!("fleetward: {error:#}"));
+            Exit::Failure.into()
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Exit> {
+    // One provider for every TLS connection of the process; a second call would change nothing.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    match command {
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Check(arguments) => {
+            Ok(check::run(&arguments.config, arguments.strict, &serve::environment)?)
+        }
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Status(arguments) => ask(&arguments, async |client| {
+            let status = client.get("/fleetward/v1/status").await?;
+            Ok(output::line(&serde_json::to_string_pretty(&status)?)?)
+        }),
+        Command::Alarms(arguments) => list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms"),
+        Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
+        Command::Undo(arguments) => {
+            let config = ConfigArguments { config: arguments.config };
+            let path = format!("/fleetward/v1/tasks/{}/undo", client::encode_segment(&arguments.task));
+            ask(&config, async |client| {
+                let task = client.post(&path).await?;
+                let state = task.pointer("/state/name").and_then(Value::as_str).unwrap_or("unknown");
+                Ok(output::line(&format!("{}: {state}", arguments.task))?)
+            })
+        }
+        Command::VerifyLog(arguments) => verify(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "fleetward", &mut io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Demo(_) => anyhow::bail!("the demo is not here yet"),
+    }
+}
+
+const ALARM_COLUMNS: &[(&str, &str)] = &[
+    ("THING", "/entity/thing"),
+    ("ADDRESS", "/entity/sourceIp"),
+    ("PROFILE", "/profile"),
+    ("BEHAVIOR", "/behavior"),
+    ("VALUE", "/value"),
+    ("EXPECTED", "/expected"),
+    ("ATTRIBUTION", "/attribution"),
+    ("SINCE", "/startedAt"),
+];
+
+const TASK_COLUMNS: &[(&str, &str)] = &[
+    ("TASK", "/id"),
+    ("STATE", "/state/name"),
+    ("THING", "/thing"),
+    ("ACTION", "/action/actionName"),
+    ("PROFILE", "/profile"),
+    ("BEHAVIOR", "/behavior"),
+    ("SINCE", "/updatedAt"),
+];
+
+fn serve(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
+    let checked = check::read(&arguments.config, &serve::environment);
+    let Some((settings, definitions)) = checked.usable else {
+        checked
+            .problems
+            .iter()
+            .for_each(|problem| output::complain(&output::printable(&problem.to_string())));
+        output::complain("fleetward: not started, see the errors above");
+        return Ok(Exit::BadConfiguration);
+    };
+    start_log(settings.log_level, settings.log_json);
+    for problem in &checked.problems {
+        tracing::warn!(%problem, "configuration");
+    }
+    runtime()?.block_on(serve::run(&arguments.config, settings, definitions))?;
+    Ok(Exit::Done)
+}
+
+fn start_log(level: &str, json: bool) {
+    let filter = EnvFilter::new(format!("{level},rumqttc=warn,hyper=warn,rustls=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
+    if json { log.json().init() } else { log.init() }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Asks the Fleetward that runs with this configuration.
+fn ask(
+    arguments: &ConfigArguments,
+    what: impl AsyncFnOnce(Client) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let loaded = fleetward::config::load(&arguments.config, &serve::environment);
+    let Some(settings) = loaded.settings else {
+        loaded.problems.iter().for_each(|problem| output::complain(&output::printable(&problem.to_string())));
+        return Ok(Exit::BadConfiguration);
+    };
+    runtime()?.block_on(async { what(Client::new(&settings)?).await })?;
+    Ok(Exit::Done)
+}
+
+fn list(
+    arguments: &ListArguments,
+    what: &str,
+    columns: &[(&str, &str)],
+    empty: &str,
+) -> anyhow::Result<Exit> {
+    let config = ConfigArguments { config: arguments.config.clone() };
+    ask(&config, async |client| {
+        let rows = client.get(&format!("/fleetward/v1/{what}?limit={}", arguments.limit)).await?;
+        Ok(client::print_listing(&rows, columns, arguments.json, empty)?)
+    })
+}
+
+fn verify(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
+    let loaded = fleetward::config::load(&arguments.config, &serve::environment);
+    let Some(settings) = loaded.settings else {
+        loaded.problems.iter().for_each(|problem| output::complain(&output::printable(&problem.to_string())));
+        return Ok(Exit::BadConfiguration);
+    };
+    let path = settings.data_dir.join("actions.log");
+    let head = verify_log(&path, None).with_context(|| format!("`{}` is broken", path.display()))?;
+    output::line(&format!("{}: unbroken, {head:?}", path.display()))?;
+    Ok(Exit::Done)
+}

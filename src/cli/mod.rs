@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod check;
 pub mod client;
 pub mod output;
+pub mod replay;
 
 use std::process::ExitCode;
 

@@ -8,9 +8,8 @@ use std::{
 };
 
 use fleet::problem::{Problem, nearest};
+use mitigations::secret::{Secret, SecretRef};
 use toml::Spanned;
-
-use super::secret::Secret;
 
 /// Reads an environment variable; passed in, so that resolving is testable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -52,6 +51,23 @@ impl<'a> Checker<'a> {
     /// Records a warning at a value.
     pub fn warning<T>(&mut self, at: &Spanned<T>, place: &str, message: String) {
         self.problems.push(Problem::warning_at(self.file, self.text, at.span().start, place, message));
+    }
+
+    /// Records an error at a place such as `alerts.webhook.ops.url`; where the file does not have it,
+    /// at the nearest table above.
+    pub fn error_at(&mut self, place: &str, message: String) {
+        self.problems.push(Problem::error_at(self.file, self.text, locate(self.text, place), place, message));
+    }
+
+    /// Records a warning, as [`Checker::error_at`].
+    pub fn warning_at(&mut self, place: &str, message: String) {
+        self.problems.push(Problem::warning_at(
+            self.file,
+            self.text,
+            locate(self.text, place),
+            place,
+            message,
+        ));
     }
 
     /// The choice named by `value`; on an unknown name the first, with an error.
@@ -137,44 +153,64 @@ impl<'a> Checker<'a> {
         None
     }
 
-    /// A secret from a file (first line) or the environment; not both.
-    pub fn secret(
-        &mut self,
-        file: Option<&Spanned<PathBuf>>,
-        variable: Option<&Spanned<String>>,
-        place: &str,
-    ) -> Option<Secret> {
-        if let (Some(_), Some(variable)) = (file, variable) {
-            self.error(variable, place, "a file and a variable are given; allowed is one of them".into());
+    /// The secret that a reference names.
+    pub fn secret(&mut self, reference: Option<&Spanned<SecretRef>>, place: &str) -> Option<Secret> {
+        let reference = reference?;
+        match self.read_secret(reference.get_ref()) {
+            Ok(secret) => Some(secret),
+            Err(message) => {
+                self.error(reference, place, message);
+                None
+            }
         }
-        if let Some(variable) = variable {
-            return match (self.environment)(variable.get_ref()) {
-                Some(text) if !text.is_empty() => Some(Secret::new(text)),
-                _ => {
-                    self.error(
-                        variable,
-                        place,
-                        format!("the environment variable `{}` is not set", variable.get_ref()),
-                    );
-                    None
-                }
-            };
-        }
-        let bytes = self.file(file, place)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().next().unwrap_or_default();
-        if line.is_empty()
-            && let Some(file) = file
-        {
-            self.error(
-                file,
-                place,
-                format!("the first line of `{}` is empty; expected the secret", file.get_ref().display()),
-            );
-            return None;
-        }
-        Some(Secret::new(line.to_owned()))
     }
+
+    /// Reads a secret: the first line of a file, or an environment variable.
+    ///
+    /// # Errors
+    /// When it cannot be read or is empty, as text that does not show it.
+    pub fn read_secret(&self, reference: &SecretRef) -> Result<Secret, String> {
+        let text = match reference {
+            SecretRef::Env(name) => {
+                (self.environment)(name).ok_or_else(|| format!("{reference} is not set"))?
+            }
+            SecretRef::File(path) => {
+                let bytes = read_bounded(&self.path(path))
+                    .map_err(|error| format!("{reference} cannot be read: {error}"))?;
+                String::from_utf8(bytes).map_err(|_| format!("{reference} is not UTF-8 text"))?
+            }
+        };
+        match text.lines().next().filter(|line| !line.is_empty()) {
+            Some(line) => Ok(Secret::new(line)),
+            None => Err(format!("{reference} is empty; expected the secret in its first line")),
+        }
+    }
+}
+
+/// Byte offset of the value at a dotted place, with `name[N]` for items of a list; of the nearest
+/// value above it where the document has none; 0 for the document itself.
+#[must_use]
+pub fn locate(text: &str, place: &str) -> usize {
+    let Ok(root) = toml::de::DeTable::parse(text) else { return 0 };
+    let mut at = 0;
+    let mut table = Some(root.get_ref());
+    for segment in place.split('.') {
+        let (key, index) = match segment.split_once('[') {
+            Some((key, rest)) => (key, rest.trim_end_matches(']').parse::<usize>().ok()),
+            None => (segment, None),
+        };
+        let Some(mut value) = table.and_then(|table| table.get(key)) else { break };
+        if let (Some(index), toml::de::DeValue::Array(items)) = (index, value.get_ref()) {
+            let Some(item) = items.get(index) else { break };
+            value = item;
+        }
+        at = value.span().start;
+        table = match value.get_ref() {
+            toml::de::DeValue::Table(inner) => Some(inner),
+            _ => None,
+        };
+    }
+    at
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
@@ -194,4 +230,25 @@ pub fn is_loopback(host: &str) -> bool {
             .trim_end_matches(']')
             .parse::<IpAddr>()
             .is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_or_the_nearest_above() {
+        let text = "[a]\nb = 1\n[[a.c]]\nd = 2\n[[a.c]]\nd = 33\n[a.e.f]\ng = \"x\"\n";
+        let cases = [
+            ("a.b", "1"),
+            ("a.c[1].d", "33"),
+            ("a.e.f.g", "\"x\""),
+            ("a.e.f.nothing", "[a.e.f]"),
+            ("x", "[a]"),
+        ];
+        for (place, found) in cases {
+            let at = locate(text, place);
+            assert!(text[at..].starts_with(found), "{place}: {:?}", &text[at..]);
+        }
+    }
 }

@@ -3,7 +3,6 @@
 pub mod checker;
 pub mod options;
 pub mod parse;
-pub mod secret;
 pub mod settings;
 
 use std::path::Path;

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use mitigations::{rule::ResponseOptions, secret::SecretRef, sink::AlertOptions};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -14,6 +15,8 @@ use toml::Spanned;
 pub struct Options {
     /// Where Fleetward keeps its data.
     pub data: DataOptions,
+    /// Profiles, actions and registry, kept as files.
+    pub files: FileOptions,
     /// Detection.
     pub detect: DetectOptions,
     /// The journal.
@@ -23,9 +26,9 @@ pub struct Options {
     /// Brokers that responses act on.
     pub control: ControlOptions,
     /// What is done about alarms.
-    pub respond: RespondOptions,
+    pub response: ResponseOptions,
     /// Who is told about alarms.
-    pub sink: SinkOptions,
+    pub alerts: AlertOptions,
     /// The local HTTP endpoint.
     pub api: ApiOptions,
     /// Fleetward's own log.
@@ -48,14 +51,22 @@ impl Default for DataOptions {
     }
 }
 
+/// `[files]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileOptions {
+    /// Folder of security profiles, `*.json`.
+    pub profiles: Option<Spanned<PathBuf>>,
+    /// Folder of mitigation actions, `*.json`.
+    pub actions: Option<Spanned<PathBuf>>,
+    /// JSON file of registered things and groups.
+    pub registry: Option<Spanned<PathBuf>>,
+}
+
 /// `[detect]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectOptions {
-    /// Folder of security profiles, `*.json`.
-    pub profiles: Option<Spanned<PathBuf>>,
-    /// JSON file of registered things and groups.
-    pub registry: Option<Spanned<PathBuf>>,
     /// Width of the datapoint grid for metrics without `durationSeconds`.
     /// 300 is that of AWS.
     pub bucket_secs: Spanned<u32>,
@@ -64,16 +75,14 @@ pub struct DetectOptions {
     /// Worker threads; 0 is one per core.
     pub shards: Spanned<usize>,
     /// Things followed at most; further ones are counted as untracked.
-    pub things_max: Spanned<usize>,
+    pub things_max: Spanned<u32>,
     /// Source addresses followed at most.
-    pub addresses_max: Spanned<usize>,
+    pub addresses_max: Spanned<u32>,
 }
 
 impl Default for DetectOptions {
     fn default() -> Self {
         Self {
-            profiles: None,
-            registry: None,
             bucket_secs: unplaced(300),
             // Log time stamps are whole seconds, so a second of disorder is normal.
             lateness_ms: unplaced(2_000),
@@ -92,13 +101,11 @@ pub struct JournalOptions {
     pub segment_mib: Spanned<u32>,
     /// Seconds between snapshots of the detector's state.
     pub snapshot_secs: Spanned<u32>,
-    /// Segments younger than this are kept even when a snapshot covers them, so that they can be replayed.
-    pub retain_days: Spanned<u32>,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { segment_mib: unplaced(64), snapshot_secs: unplaced(300), retain_days: unplaced(7) }
+        Self { segment_mib: unplaced(64), snapshot_secs: unplaced(300) }
     }
 }
 
@@ -130,10 +137,8 @@ pub struct MqttSourceOptions {
     pub client_id: Spanned<String>,
     /// User name.
     pub username: Option<String>,
-    /// File that holds the password (first line).
-    pub password_file: Option<Spanned<PathBuf>>,
-    /// Environment variable that holds the password.
-    pub password_env: Option<Spanned<String>>,
+    /// Where the password is: `{ file = "..." }` or `{ env = "..." }`.
+    pub password: Option<Spanned<SecretRef>>,
     /// TLS: on unless `tls = { enabled = false }`, which is allowed for loopback hosts only.
     #[serde(default)]
     pub tls: TlsOptions,
@@ -154,7 +159,7 @@ pub struct MqttSourceOptions {
 }
 
 /// `tls = { ... }`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsOptions {
     /// Whether to use TLS.
@@ -165,13 +170,8 @@ pub struct TlsOptions {
     pub cert_file: Option<Spanned<PathBuf>>,
     /// PEM file of the client's private key.
     pub key_file: Option<Spanned<PathBuf>>,
-}
-
-#[expect(clippy::derivable_impls, reason = "stands beside the other defaults, each with its reason")]
-impl Default for TlsOptions {
-    fn default() -> Self {
-        Self { enabled: None, ca_file: None, cert_file: None, key_file: None }
-    }
+    /// Name that the broker's certificate must have, if it is not the host.
+    pub server_name: Option<String>,
 }
 
 /// `[[source.mosquitto_log]]`
@@ -217,10 +217,8 @@ pub struct MosquittoControlOptions {
     pub client_id: Spanned<String>,
     /// User name of a dynamic-security administrator. Should be another than that of the source.
     pub username: Option<String>,
-    /// File that holds the password (first line).
-    pub password_file: Option<Spanned<PathBuf>>,
-    /// Environment variable that holds the password.
-    pub password_env: Option<Spanned<String>>,
+    /// Where the password is: `{ file = "..." }` or `{ env = "..." }`.
+    pub password: Option<Spanned<SecretRef>>,
     /// TLS, as for sources.
     #[serde(default)]
     pub tls: TlsOptions,
@@ -233,128 +231,6 @@ pub struct MosquittoControlOptions {
     /// User names that are never touched.
     #[serde(default)]
     pub never_touch: Vec<String>,
-}
-
-/// `[respond]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RespondOptions {
-    /// Carry actions out. While false, everything is planned and recorded, and nothing is touched.
-    pub acting: bool,
-    /// Folder of mitigation actions, `*.json`.
-    pub actions: Option<Spanned<PathBuf>>,
-    /// Which alarms lead to which action.
-    pub rule: Vec<RuleOptions>,
-    /// The guard rail.
-    pub limit: LimitOptions,
-}
-
-/// `[[respond.rule]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleOptions {
-    /// Security profile, or `*`.
-    #[serde(default = "any")]
-    pub profile: Spanned<String>,
-    /// Behavior, or `*`.
-    #[serde(default = "any")]
-    pub behavior: Spanned<String>,
-    /// Name of the mitigation action.
-    pub action: Spanned<String>,
-    /// Undo the action when the alarm clears.
-    #[serde(default)]
-    pub undo_on_clear: bool,
-    /// Least attribution that may act: `certain` or `address`.
-    #[serde(default = "certain")]
-    pub attribution_min: Spanned<String>,
-}
-
-/// `[respond.limit]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitOptions {
-    /// Things acted on at most ...
-    pub things: Spanned<u32>,
-    /// ... in this many seconds.
-    pub per_secs: Spanned<u32>,
-    /// Seconds before the same thing is acted on again.
-    pub cooldown_secs: Spanned<u32>,
-    /// Things, client ids or user names that no action touches.
-    pub never_touch: Vec<String>,
-    /// Thing groups whose members no action touches.
-    pub never_touch_groups: Vec<Spanned<String>>,
-}
-
-impl Default for LimitOptions {
-    fn default() -> Self {
-        Self {
-            // A responder can look at ten devices; a thousand at once is a fleet fault, not a thousand intruders.
-            things: unplaced(10),
-            per_secs: unplaced(600),
-            cooldown_secs: unplaced(60),
-            never_touch: Vec::new(),
-            never_touch_groups: Vec::new(),
-        }
-    }
-}
-
-/// `[sink]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SinkOptions {
-    /// HTTP receivers.
-    pub webhook: Vec<WebhookOptions>,
-    /// Mail receivers.
-    pub email: Vec<EmailOptions>,
-}
-
-/// `[[sink.webhook]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookOptions {
-    /// Name, unique among sinks.
-    pub name: Spanned<String>,
-    /// `https://` address; `http://` on loopback only.
-    pub url: Spanned<String>,
-    /// `fleetward` or `aws` (the message that Device Defender sends to SNS).
-    #[serde(default = "format_fleetward")]
-    pub format: Spanned<String>,
-    /// File that holds the secret for the HMAC signature (first line).
-    pub secret_file: Option<Spanned<PathBuf>>,
-    /// Environment variable that holds the secret.
-    pub secret_env: Option<Spanned<String>>,
-    /// PEM file of certificate authorities to trust beside the public ones.
-    pub ca_file: Option<Spanned<PathBuf>>,
-    /// Seconds to wait for an answer.
-    #[serde(default = "ten_seconds")]
-    pub timeout_secs: Spanned<u32>,
-}
-
-/// `[[sink.email]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmailOptions {
-    /// Name, unique among sinks.
-    pub name: Spanned<String>,
-    /// SMTP server.
-    pub host: Spanned<String>,
-    /// Port; default 465 with `tls`, 587 with `starttls`, 25 with `none`.
-    pub port: Option<Spanned<u16>>,
-    /// `tls`, `starttls`, or `none` (loopback only).
-    #[serde(default = "starttls")]
-    pub security: Spanned<String>,
-    /// User name.
-    pub username: Option<String>,
-    /// File that holds the password (first line).
-    pub password_file: Option<Spanned<PathBuf>>,
-    /// Environment variable that holds the password.
-    pub password_env: Option<Spanned<String>>,
-    /// PEM file of certificate authorities to trust beside the public ones.
-    pub ca_file: Option<Spanned<PathBuf>>,
-    /// Sender address.
-    pub from: Spanned<String>,
-    /// Receiver addresses.
-    pub to: Vec<Spanned<String>>,
 }
 
 /// `[api]`
@@ -415,19 +291,4 @@ fn from_end() -> Spanned<String> {
 }
 fn utc() -> Spanned<String> {
     unplaced("+00:00".into())
-}
-fn any() -> Spanned<String> {
-    unplaced("*".into())
-}
-fn certain() -> Spanned<String> {
-    unplaced("certain".into())
-}
-fn format_fleetward() -> Spanned<String> {
-    unplaced("fleetward".into())
-}
-fn ten_seconds() -> Spanned<u32> {
-    unplaced(10)
-}
-fn starttls() -> Spanned<String> {
-    unplaced("starttls".into())
 }

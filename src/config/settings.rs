@@ -1,27 +1,32 @@
 //! The configuration resolved: parsed, complete, checked. See [`super::options`] for the keys.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use fleet::{event::Attribution, ids::GroupName};
+use brokers::mqtt::{
+    self,
+    settings::{Connection, Identity, Protocol, Settings as MqttSettings, Tls},
+};
+use detector::input::SourceId;
+use fleet::store::Engine;
+use mitigations::{
+    outbox::OutboxOptions,
+    rule::ResponseOptions,
+    secret::SecretRef,
+    sink::{self, Sink},
+};
 use toml::Spanned;
 
 use super::{
     checker::{Checker, is_loopback},
     options::{
-        ApiOptions, EmailOptions, LimitOptions, MosquittoControlOptions, MosquittoLogOptions,
-        MqttSourceOptions, Options, RuleOptions, TlsOptions, WebhookOptions,
+        ApiOptions, MosquittoControlOptions, MosquittoLogOptions, MqttSourceOptions, Options, TlsOptions,
     },
-    secret::Secret,
 };
-
-/// Which engine keeps the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreEngine {
-    /// redb, the default.
-    Redb,
-    /// sled; see the store's documentation for what it does not promise.
-    Sled,
-}
 
 /// Everything that `serve` needs.
 #[derive(Debug)]
@@ -29,9 +34,11 @@ pub struct Settings {
     /// Data folder.
     pub data_dir: PathBuf,
     /// Store engine.
-    pub store: StoreEngine,
+    pub store: Engine,
     /// Folder of profiles.
     pub profiles: Option<PathBuf>,
+    /// Folder of actions.
+    pub actions: Option<PathBuf>,
     /// Registry file.
     pub registry: Option<PathBuf>,
     /// Datapoint grid, seconds.
@@ -41,33 +48,25 @@ pub struct Settings {
     /// Worker threads; 0 is one per core.
     pub shards: usize,
     /// Things followed at most.
-    pub things_max: usize,
+    pub things_max: u32,
     /// Addresses followed at most.
-    pub addresses_max: usize,
+    pub addresses_max: u32,
     /// Journal segment size, bytes.
     pub segment_bytes: u64,
-    /// Seconds between snapshots.
-    pub snapshot_secs: u32,
-    /// Days that journal segments are kept.
-    pub retain_days: u32,
+    /// Time between snapshots.
+    pub snapshot_every: Duration,
     /// MQTT sources.
     pub mqtt: Vec<MqttSource>,
     /// Mosquitto logs.
     pub mosquitto_log: Vec<MosquittoLog>,
     /// Acting connection to Mosquitto.
     pub control: Option<MosquittoControl>,
-    /// Whether actions are carried out.
-    pub acting: bool,
-    /// Folder of actions.
-    pub actions: Option<PathBuf>,
-    /// Which alarms lead to which action.
-    pub rules: Vec<Rule>,
-    /// Guard rail.
-    pub limit: Limit,
-    /// Webhooks.
-    pub webhooks: Vec<Webhook>,
-    /// Mail.
-    pub emails: Vec<Email>,
+    /// What is done about alarms.
+    pub response: ResponseOptions,
+    /// Limits of alert delivery.
+    pub outbox: OutboxOptions,
+    /// Who is told about alarms.
+    pub sinks: Vec<Arc<dyn Sink>>,
     /// Address of the local endpoint.
     pub listen: Option<SocketAddr>,
     /// Log level.
@@ -76,49 +75,13 @@ pub struct Settings {
     pub log_json: bool,
 }
 
-/// How to reach a broker.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Client id.
-    pub client_id: String,
-    /// User name and password.
-    pub credentials: Option<(String, Secret)>,
-    /// TLS, absent for plain loopback connections.
-    pub tls: Option<Tls>,
-}
-
-/// TLS files, read.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    /// PEM of the authorities; absent: the public ones.
-    pub ca: Option<Vec<u8>>,
-    /// PEM of certificate chain and key.
-    pub client: Option<(Vec<u8>, Secret)>,
-}
-
 /// An MQTT source.
 #[derive(Clone, Debug)]
 pub struct MqttSource {
     /// Name.
     pub name: String,
-    /// How to reach it.
-    pub connection: Connection,
-    /// MQTT 5 rather than 3.1.1.
-    pub version_5: bool,
-    /// Receive reports.
-    pub reports: bool,
-    /// Prefix of report topics, ends with `/`.
-    pub report_prefix: String,
-    /// Shared subscription group.
-    pub shared_group: Option<String>,
-    /// Read the broker's log topics.
-    pub mosquitto_log: bool,
-    /// Read lifecycle topics.
-    pub lifecycle: bool,
+    /// All else; the wiring sets the source's number.
+    pub settings: MqttSettings,
 }
 
 /// A Mosquitto log.
@@ -151,108 +114,29 @@ pub struct MosquittoControl {
     pub never_touch: Vec<String>,
 }
 
-/// Which alarms lead to which action.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Profile; absent for any.
-    pub profile: Option<String>,
-    /// Behavior; absent for any.
-    pub behavior: Option<String>,
-    /// Action.
-    pub action: String,
-    /// Undo on clear.
-    pub undo_on_clear: bool,
-    /// Least attribution that may act.
-    pub attribution_min: Attribution,
-}
-
-/// Guard rail.
-#[derive(Clone, Debug)]
-pub struct Limit {
-    /// Things acted on at most per span.
-    pub things: u32,
-    /// The span, seconds.
-    pub per_secs: u32,
-    /// Seconds before the same thing is acted on again.
-    pub cooldown_secs: u32,
-    /// Never touched.
-    pub never_touch: Vec<String>,
-    /// Groups never touched.
-    pub never_touch_groups: Vec<GroupName>,
-}
-
-/// A webhook.
-#[derive(Clone, Debug)]
-pub struct Webhook {
-    /// Name.
-    pub name: String,
-    /// Address.
-    pub url: String,
-    /// In the form of Device Defender's SNS message.
-    pub aws: bool,
-    /// Key of the signature.
-    pub secret: Option<Secret>,
-    /// Additional authorities, PEM.
-    pub ca: Option<Vec<u8>>,
-    /// Seconds to wait for an answer.
-    pub timeout_secs: u32,
-}
-
-/// How a mail connection is secured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MailSecurity {
-    /// TLS from the first byte.
-    Tls,
-    /// STARTTLS, required.
-    StartTls,
-    /// None; loopback only.
-    None,
-}
-
-/// A mail receiver.
-#[derive(Clone, Debug)]
-pub struct Email {
-    /// Name.
-    pub name: String,
-    /// Server.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Security.
-    pub security: MailSecurity,
-    /// User name and password.
-    pub credentials: Option<(String, Secret)>,
-    /// Additional authorities, PEM.
-    pub ca: Option<Vec<u8>>,
-    /// Sender.
-    pub from: String,
-    /// Receivers.
-    pub to: Vec<String>,
-}
-
 /// Resolves and checks; problems are collected in `check`.
-pub fn resolve(options: Options, check: &mut Checker<'_>) -> Settings {
+pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
     unique_names(&options, check);
-    let detect = &options.detect;
+    let sinks = sinks(&mut options, check);
+    let (detect, files, journal) = (&options.detect, &options.files, &options.journal);
     let settings = Settings {
         data_dir: check.path(&options.data.dir),
         store: check.choice(
             &options.data.store,
             "data.store",
-            &[("redb", StoreEngine::Redb), ("sled", StoreEngine::Sled)],
-            StoreEngine::Redb,
+            &[("redb", Engine::Redb), ("sled", Engine::Sled)],
+            Engine::Redb,
         ),
-        profiles: check.folder(detect.profiles.as_ref(), "detect.profiles"),
-        registry: detect.registry.as_ref().map(|path| check.path(path.get_ref())),
+        profiles: check.folder(files.profiles.as_ref(), "files.profiles"),
+        actions: check.folder(files.actions.as_ref(), "files.actions"),
+        registry: files.registry.as_ref().map(|path| check.path(path.get_ref())),
         bucket_secs: check.range(&detect.bucket_secs, "detect.bucket_secs", 1..=3600),
-        lateness_ms: check.range(&detect.lateness_ms, "detect.lateness_ms", 0..=600_000),
+        lateness_ms: check.range(&detect.lateness_ms, "detect.lateness_ms", 0..=60_000),
         shards: check.range(&detect.shards, "detect.shards", 0..=1024),
         things_max: check.range(&detect.things_max, "detect.things_max", 1..=100_000_000),
         addresses_max: check.range(&detect.addresses_max, "detect.addresses_max", 1..=100_000_000),
-        segment_bytes: u64::from(check.range(&options.journal.segment_mib, "journal.segment_mib", 1..=4096))
-            << 20,
-        snapshot_secs: check.range(&options.journal.snapshot_secs, "journal.snapshot_secs", 1..=86_400),
-        retain_days: check.range(&options.journal.retain_days, "journal.retain_days", 0..=3650),
+        segment_bytes: u64::from(check.range(&journal.segment_mib, "journal.segment_mib", 1..=4096)) << 20,
+        snapshot_every: seconds(check.range(&journal.snapshot_secs, "journal.snapshot_secs", 1..=86_400)),
         mqtt: options.source.mqtt.into_iter().map(|source| mqtt_source(source, check)).collect(),
         mosquitto_log: options
             .source
@@ -261,12 +145,9 @@ pub fn resolve(options: Options, check: &mut Checker<'_>) -> Settings {
             .map(|log| mosquitto_log(log, check))
             .collect(),
         control: options.control.mosquitto.map(|control| mosquitto_control(control, check)),
-        acting: options.respond.acting,
-        actions: check.folder(options.respond.actions.as_ref(), "respond.actions"),
-        rules: options.respond.rule.into_iter().map(|options| rule(options, check)).collect(),
-        limit: limit(options.respond.limit, check),
-        webhooks: options.sink.webhook.into_iter().map(|options| webhook(options, check)).collect(),
-        emails: options.sink.email.into_iter().map(|options| email(options, check)).collect(),
+        response: options.response,
+        outbox: options.alerts.outbox,
+        sinks,
         listen: listen(&options.api, check),
         log_level: check.choice(
             &options.log.level,
@@ -276,111 +157,124 @@ pub fn resolve(options: Options, check: &mut Checker<'_>) -> Settings {
         ),
         log_json: check.choice(&options.log.format, "log.format", &[("text", false), ("json", true)], false),
     };
-    no_folder_without_content(&settings, check);
+    whole_file(&settings, check);
     settings
 }
 
-/// Problems that concern the file as a whole stand at its first line.
-fn no_folder_without_content(settings: &Settings, check: &mut Checker<'_>) {
-    let whole = Spanned::new(0..0, ());
+const fn seconds(secs: u32) -> Duration {
+    Duration::from_secs(secs as u64)
+}
+
+/// Problems that concern the file as a whole.
+fn whole_file(settings: &Settings, check: &mut Checker<'_>) {
     if settings.mqtt.is_empty() && settings.mosquitto_log.is_empty() {
-        check.warning(&whole, "source", "no source is configured, so nothing will be seen; add `[[source.mqtt]]` or `[[source.mosquitto_log]]`".into());
+        let message = "no source is configured, so nothing will be seen; add `[[source.mqtt]]` or `[[source.mosquitto_log]]`";
+        check.warning_at("source", message.into());
     }
     if settings.profiles.is_none() {
-        check.warning(
-            &whole,
-            "detect.profiles",
+        check.warning_at(
+            "files.profiles",
             "no folder of profiles is configured, so nothing will be judged".into(),
         );
     }
-    if settings.acting && settings.control.is_none() {
-        check.error(
-            &whole,
-            "respond.acting",
-            "acting is on, but no broker to act on is configured; add `[control.mosquitto]`".into(),
+    if settings.response.acting && settings.control.is_none() {
+        let message = "acting is on, but no broker to act on is configured; add `[control.mosquitto]`";
+        check.error_at("response.acting", message.into());
+    }
+    if !settings.response.rules.is_empty() && settings.actions.is_none() {
+        check.error_at(
+            "response.rules",
+            "there are rules, but no folder of actions; set `files.actions`".into(),
         );
     }
 }
 
 fn unique_names(options: &Options, check: &mut Checker<'_>) {
-    let sources = options
-        .source
-        .mqtt
-        .iter()
-        .map(|s| &s.name)
-        .chain(options.source.mosquitto_log.iter().map(|s| &s.name));
-    let sinks =
-        options.sink.webhook.iter().map(|s| &s.name).chain(options.sink.email.iter().map(|s| &s.name));
-    let names: [(&str, Vec<&Spanned<String>>); 2] =
-        [("source", sources.collect()), ("sink", sinks.collect())];
-    for (place, names) in names {
-        for (index, name) in names.iter().enumerate() {
-            if name.get_ref().is_empty() || name.get_ref().len() > 64 {
-                check.error(
-                    name,
-                    place,
-                    format!(
-                        "the name `{}` has {} bytes; allowed are 1 to 64",
-                        name.get_ref(),
-                        name.get_ref().len()
-                    ),
-                );
-            }
-            if names.iter().take(index).any(|other| other.get_ref() == name.get_ref()) {
-                check.error(name, place, format!("the name `{}` is used twice", name.get_ref()));
-            }
+    let source = &options.source;
+    let names: Vec<_> =
+        source.mqtt.iter().map(|s| &s.name).chain(source.mosquitto_log.iter().map(|s| &s.name)).collect();
+    for (index, name) in names.iter().enumerate() {
+        let text = name.get_ref();
+        if text.is_empty() || text.len() > 64 {
+            check.error(
+                name,
+                "source",
+                format!("the name `{text}` has {} bytes; allowed are 1 to 64", text.len()),
+            );
         }
+        if names.iter().take(index).any(|other| other.get_ref() == text) {
+            check.error(name, "source", format!("the name `{text}` is used twice"));
+        }
+    }
+}
+
+/// Builds the sinks, so that what they refuse is known before anything is started.
+fn sinks(options: &mut Options, check: &mut Checker<'_>) -> Vec<Arc<dyn Sink>> {
+    for webhook in options.alerts.webhook.values_mut() {
+        absolute(webhook.ca_file.as_mut(), check);
+    }
+    for email in options.alerts.email.values_mut() {
+        absolute(email.ca_file.as_mut(), check);
+    }
+    for (name, webhook) in &options.alerts.webhook {
+        if webhook.secret.is_none() {
+            let message =
+                "has no secret, so the receiver cannot tell our messages from others'; set `secret`";
+            check.warning_at(&format!("alerts.webhook.{name}"), message.into());
+        }
+    }
+    let built = sink::build(&options.alerts, &|reference: &SecretRef| check.read_secret(reference));
+    built.unwrap_or_else(|errors| {
+        for error in errors {
+            check.error_at(&error.place, error.message);
+        }
+        Vec::new()
+    })
+}
+
+fn absolute(path: Option<&mut PathBuf>, check: &Checker<'_>) {
+    if let Some(path) = path {
+        *path = check.path(path);
     }
 }
 
 fn mqtt_source(options: MqttSourceOptions, check: &mut Checker<'_>) -> MqttSource {
     let place = format!("source.mqtt `{}`", options.name.get_ref());
-    let protocol = [("5", true), ("3.1.1", false)];
-    let version_5 = check.choice(&options.protocol, &format!("{place}: protocol"), &protocol, true);
-    let prefix = options.report_prefix.get_ref();
-    if !prefix.ends_with('/') || prefix.contains(['+', '#', '\0']) {
-        let message = format!("found `{prefix}`; expected a topic that ends with `/`, without `+` and `#`");
-        check.error(&options.report_prefix, &format!("{place}: report_prefix"), message);
-    }
-    if let Some(group) = &options.shared_group
-        && (!version_5 || group.get_ref().is_empty() || group.get_ref().contains(['/', '+', '#']))
-    {
-        let message = format!(
-            "found `{}`; expected a name without `/`, `+` and `#`, with protocol \"5\"",
-            group.get_ref()
-        );
-        check.error(group, &format!("{place}: shared_group"), message);
-    }
+    let protocols = [("5", Protocol::V5), ("3.1.1", Protocol::V311)];
+    let protocol = check.choice(&options.protocol, &format!("{place}: protocol"), &protocols, Protocol::V5);
     if !(options.reports || options.mosquitto_log || options.lifecycle) {
-        check.warning(
-            &options.name,
-            &place,
-            "receives nothing; switch on `reports`, `mosquitto_log` or `lifecycle`".into(),
-        );
+        let message = "receives nothing; switch on `reports`, `mosquitto_log` or `lifecycle`";
+        check.error(&options.name, &place, message.into());
     }
-    let connection = connection(
-        Reach {
-            host: &options.host,
-            port: options.port.as_ref(),
-            client_id: &options.client_id,
-            username: options.username,
-            password_file: options.password_file.as_ref(),
-            password_env: options.password_env.as_ref(),
-            tls: &options.tls,
-        },
-        &place,
-        check,
-    );
-    MqttSource {
-        name: options.name.into_inner(),
-        connection,
-        version_5,
-        reports: options.reports,
-        report_prefix: options.report_prefix.into_inner(),
-        shared_group: options.shared_group.map(Spanned::into_inner),
-        mosquitto_log: options.mosquitto_log,
-        lifecycle: options.lifecycle,
+    let reach = Reach {
+        host: &options.host,
+        port: options.port.as_ref(),
+        client_id: &options.client_id,
+        username: options.username,
+        password: options.password.as_ref(),
+        tls: &options.tls,
+    };
+    let mut settings = MqttSettings::new(SourceId(0), connection(reach, &place, check));
+    settings.connection.protocol = protocol;
+    settings.reports = options.reports;
+    settings.report_prefix.clone_from(options.report_prefix.get_ref());
+    settings.shared_group = options.shared_group.as_ref().map(|group| group.get_ref().clone());
+    settings.mosquitto_log = options.mosquitto_log;
+    settings.lifecycle = options.lifecycle;
+    if let Err(error) = settings.check() {
+        let message = format!("found `{}`; allowed: {}", error.found, error.allowed);
+        let place = format!("{place}: {}", error.setting);
+        match error.setting {
+            "host" => check.error(&options.host, &place, message),
+            "client_id" => check.error(&options.client_id, &place, message),
+            "report_prefix" => check.error(&options.report_prefix, &place, message),
+            "shared_group" => {
+                check.error(options.shared_group.as_ref().unwrap_or(&options.name), &place, message)
+            }
+            _ => check.error(&options.name, &place, message),
+        }
     }
+    MqttSource { name: options.name.into_inner(), settings }
 }
 
 /// The keys that sources and controls share.
@@ -389,41 +283,25 @@ struct Reach<'a> {
     port: Option<&'a Spanned<u16>>,
     client_id: &'a Spanned<String>,
     username: Option<String>,
-    password_file: Option<&'a Spanned<PathBuf>>,
-    password_env: Option<&'a Spanned<String>>,
+    password: Option<&'a Spanned<SecretRef>>,
     tls: &'a TlsOptions,
 }
 
 fn connection(reach: Reach<'_>, place: &str, check: &mut Checker<'_>) -> Connection {
-    let host = reach.host.get_ref();
-    if host.is_empty() || host.contains(['/', ' ']) {
-        check.error(
-            reach.host,
-            &format!("{place}: host"),
-            format!("found `{host}`; expected a host name or an address"),
-        );
-    }
-    if reach.client_id.get_ref().is_empty() {
-        check.error(
-            reach.client_id,
-            &format!("{place}: client_id"),
-            "is empty; the broker keeps the session under it".into(),
-        );
-    }
-    let password = check.secret(reach.password_file, reach.password_env, &format!("{place}: password"));
-    let credentials = match (reach.username, password) {
-        (Some(name), password) => Some((name, password.unwrap_or_else(|| Secret::new(String::new())))),
-        (None, None) => None,
-        (None, Some(_)) => {
-            check.error(reach.host, place, "a password is given, but no `username`".into());
-            None
-        }
-    };
-    let tls = tls(reach.tls, reach.host, place, check);
-    let default_port = if tls.is_some() { 8883 } else { 1883 };
+    let secured = tls(reach.tls, reach.host, place, check);
+    let default_port = if secured.is_some() { 8883 } else { 1883 };
     let port =
         reach.port.map_or(default_port, |port| check.range(port, &format!("{place}: port"), 1..=u16::MAX));
-    Connection { host: host.clone(), port, client_id: reach.client_id.get_ref().clone(), credentials, tls }
+    let mut connection = Connection::new(reach.host.get_ref(), port, reach.client_id.get_ref());
+    let password = check.secret(reach.password, &format!("{place}: password"));
+    connection.password = password.map(|secret| mqtt::settings::Secret::new(secret.expose()));
+    if let (Some(password), None) = (reach.password, &reach.username) {
+        check.error(password, place, "a password is given, but no `username`".into());
+        connection.password = None;
+    }
+    connection.username = reach.username;
+    connection.tls = secured;
+    connection
 }
 
 fn tls(options: &TlsOptions, host: &Spanned<String>, place: &str, check: &mut Checker<'_>) -> Option<Tls> {
@@ -437,9 +315,9 @@ fn tls(options: &TlsOptions, host: &Spanned<String>, place: &str, check: &mut Ch
         }
         return None;
     }
-    let ca = pem(check, options.ca_file.as_ref(), &format!("{place}: tls.ca_file"), "CERTIFICATE");
-    let cert = pem(check, options.cert_file.as_ref(), &format!("{place}: tls.cert_file"), "CERTIFICATE");
-    let key = pem(check, options.key_file.as_ref(), &format!("{place}: tls.key_file"), "PRIVATE KEY");
+    let ca_file = pem(check, options.ca_file.as_ref(), &format!("{place}: tls.ca_file"), "CERTIFICATE");
+    let cert_file = pem(check, options.cert_file.as_ref(), &format!("{place}: tls.cert_file"), "CERTIFICATE");
+    let key_file = pem(check, options.key_file.as_ref(), &format!("{place}: tls.key_file"), "PRIVATE KEY");
     match (&options.cert_file, &options.key_file) {
         (Some(cert), None) => {
             check.error(cert, &format!("{place}: tls"), "`cert_file` is given without `key_file`".into())
@@ -449,26 +327,25 @@ fn tls(options: &TlsOptions, host: &Spanned<String>, place: &str, check: &mut Ch
         }
         _ => {}
     }
-    let client =
-        cert.zip(key).map(|(cert, key)| (cert, Secret::new(String::from_utf8_lossy(&key).into_owned())));
-    Some(Tls { ca, client })
+    let identity = cert_file.zip(key_file).map(|(cert_file, key_file)| Identity { cert_file, key_file });
+    Some(Tls { ca_file, identity, server_name: options.server_name.clone() })
 }
 
-fn pem(check: &mut Checker<'_>, path: Option<&Spanned<PathBuf>>, place: &str, what: &str) -> Option<Vec<u8>> {
-    let bytes = check.file(path, place)?;
+/// The full path of a PEM file, if it can be read and holds the right kind of block.
+fn pem(check: &mut Checker<'_>, path: Option<&Spanned<PathBuf>>, place: &str, what: &str) -> Option<PathBuf> {
+    let path = path?;
+    let bytes = check.file(Some(path), place)?;
     let text = String::from_utf8_lossy(&bytes);
     if text.contains("-----BEGIN ") && text.contains(&format!("{what}-----")) {
-        return Some(bytes);
+        return Some(check.path(path.get_ref()));
     }
-    if let Some(path) = path {
-        check.error(path, place, format!("`{}` holds no PEM block `{what}`", path.get_ref().display()));
-    }
+    check.error(path, place, format!("`{}` holds no PEM block `{what}`", path.get_ref().display()));
     None
 }
 
 fn mosquitto_log(options: MosquittoLogOptions, check: &mut Checker<'_>) -> MosquittoLog {
     let place = format!("source.mosquitto_log `{}`", options.name.get_ref());
-    let path = (options.path.get_ref().as_os_str() != "-").then(|| check.path(options.path.get_ref()));
+    let path = (options.path.get_ref() != Path::new("-")).then(|| check.path(options.path.get_ref()));
     if let Some(path) = &path
         && !path.exists()
     {
@@ -515,150 +392,25 @@ fn mosquitto_control(options: MosquittoControlOptions, check: &mut Checker<'_>) 
             "is empty; expected the name of the quarantine role".into(),
         );
     }
-    let connection = connection(
-        Reach {
-            host: &options.host,
-            port: options.port.as_ref(),
-            client_id: &options.client_id,
-            username: options.username,
-            password_file: options.password_file.as_ref(),
-            password_env: options.password_env.as_ref(),
-            tls: &options.tls,
-        },
-        place,
-        check,
-    );
+    let reach = Reach {
+        host: &options.host,
+        port: options.port.as_ref(),
+        client_id: &options.client_id,
+        username: options.username,
+        password: options.password.as_ref(),
+        tls: &options.tls,
+    };
+    let connection = connection(reach, place, check);
+    if let Err(error) = connection.check() {
+        let message = format!("found `{}`; allowed: {}", error.found, error.allowed);
+        check.error(&options.host, &format!("{place}: {}", error.setting), message);
+    }
     MosquittoControl {
         connection,
         role: options.role.into_inner(),
         disable_client: options.disable_client,
         never_touch: options.never_touch,
     }
-}
-
-fn rule(options: RuleOptions, check: &mut Checker<'_>) -> Rule {
-    let attributions = [("certain", Attribution::Certain), ("address", Attribution::Address)];
-    let place = "respond.rule: attribution_min";
-    let attribution_min = check.choice(&options.attribution_min, place, &attributions, Attribution::Certain);
-    let named = |name: Spanned<String>| Some(name.into_inner()).filter(|name| name != "*");
-    Rule {
-        profile: named(options.profile),
-        behavior: named(options.behavior),
-        action: options.action.into_inner(),
-        undo_on_clear: options.undo_on_clear,
-        attribution_min,
-    }
-}
-
-fn limit(options: LimitOptions, check: &mut Checker<'_>) -> Limit {
-    Limit {
-        things: check.range(&options.things, "respond.limit.things", 0..=1_000_000),
-        per_secs: check.range(&options.per_secs, "respond.limit.per_secs", 1..=604_800),
-        cooldown_secs: check.range(&options.cooldown_secs, "respond.limit.cooldown_secs", 0..=604_800),
-        never_touch: options.never_touch,
-        never_touch_groups: options
-            .never_touch_groups
-            .iter()
-            .filter_map(|group| check.parsed(group, "respond.limit.never_touch_groups"))
-            .collect(),
-    }
-}
-
-fn webhook(options: WebhookOptions, check: &mut Checker<'_>) -> Webhook {
-    let place = format!("sink.webhook `{}`", options.name.get_ref());
-    let url = options.url.get_ref();
-    let host = url.strip_prefix("http://").map(host_of);
-    if !url.starts_with("https://") && !host.is_some_and(is_loopback) {
-        let message =
-            format!("found `{}`; expected `https://...`, or `http://...` on loopback", without_userinfo(url));
-        check.error(&options.url, &format!("{place}: url"), message);
-    }
-    let secret =
-        check.secret(options.secret_file.as_ref(), options.secret_env.as_ref(), &format!("{place}: secret"));
-    if options.secret_file.is_none() && options.secret_env.is_none() {
-        check.warning(
-            &options.name,
-            &place,
-            "has no secret, so the receiver cannot tell our messages from others'".into(),
-        );
-    }
-    let formats = [("fleetward", false), ("aws", true)];
-    Webhook {
-        aws: check.choice(&options.format, &format!("{place}: format"), &formats, false),
-        secret,
-        ca: pem(check, options.ca_file.as_ref(), &format!("{place}: ca_file"), "CERTIFICATE"),
-        timeout_secs: check.range(&options.timeout_secs, &format!("{place}: timeout_secs"), 1..=300),
-        name: options.name.into_inner(),
-        url: options.url.into_inner(),
-    }
-}
-
-/// The host of what follows `http://`.
-fn host_of(rest: &str) -> &str {
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    }
-}
-
-/// The address without a password that somebody put into it.
-fn without_userinfo(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://***@{rest}"),
-        _ => url.to_owned(),
-    }
-}
-
-fn email(options: EmailOptions, check: &mut Checker<'_>) -> Email {
-    let place = format!("sink.email `{}`", options.name.get_ref());
-    let kinds =
-        [("starttls", MailSecurity::StartTls), ("tls", MailSecurity::Tls), ("none", MailSecurity::None)];
-    let security =
-        check.choice(&options.security, &format!("{place}: security"), &kinds, MailSecurity::StartTls);
-    if security == MailSecurity::None && !is_loopback(options.host.get_ref()) {
-        let message =
-            format!("`none` is allowed for loopback hosts only, and `{}` is none", options.host.get_ref());
-        check.error(&options.security, &format!("{place}: security"), message);
-    }
-    let default_port = match security {
-        MailSecurity::Tls => 465,
-        MailSecurity::StartTls => 587,
-        MailSecurity::None => 25,
-    };
-    for address in options.to.iter().chain([&options.from]) {
-        if !looks_like_address(address.get_ref()) {
-            let message =
-                format!("found `{}`; expected a mail address such as `ops@example.com`", address.get_ref());
-            check.error(address, &place, message);
-        }
-    }
-    if options.to.is_empty() {
-        check.error(&options.from, &format!("{place}: to"), "is empty; expected at least one address".into());
-    }
-    let password = check.secret(
-        options.password_file.as_ref(),
-        options.password_env.as_ref(),
-        &format!("{place}: password"),
-    );
-    Email {
-        port: options.port.as_ref().map_or(default_port, |port| *port.get_ref()),
-        credentials: options.username.zip(password),
-        ca: pem(check, options.ca_file.as_ref(), &format!("{place}: ca_file"), "CERTIFICATE"),
-        name: options.name.into_inner(),
-        host: options.host.into_inner(),
-        security,
-        from: options.from.into_inner(),
-        to: options.to.into_iter().map(Spanned::into_inner).collect(),
-    }
-}
-
-/// A first look; the mail library judges for good when the message is built.
-fn looks_like_address(text: &str) -> bool {
-    let address = text.rsplit_once('<').map_or(text, |(_, rest)| rest.trim_end_matches('>'));
-    address.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-        && !text.contains(['\r', '\n'])
 }
 
 fn listen(options: &ApiOptions, check: &mut Checker<'_>) -> Option<SocketAddr> {

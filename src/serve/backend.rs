@@ -1,0 +1,177 @@
+//! What the local endpoint answers with.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use api::{ApiError, Backend};
+use detector::runner::RunnerHandle;
+use fleet::{
+    store::{KeyRange, Store, StoreError, Table},
+    time::Timestamp,
+};
+use mitigations::{
+    outbox::Outbox,
+    response::Response,
+    task::{Task, TaskError, TaskId},
+};
+use serde_json::{Value, json};
+
+use super::{health::Health, prometheus, sources::Running};
+
+/// How long `undo` waits for the executor, before it answers with how far it got.
+const UNDO_PATIENCE: Duration = Duration::from_secs(15);
+/// Pause between two looks at a task.
+const UNDO_PAUSE: Duration = Duration::from_millis(50);
+/// Tasks read to find the newest.
+const TASKS_READ_MAX: usize = 10_000;
+
+/// Everything that there is to know.
+#[derive(Debug)]
+pub struct Known {
+    /// The engine.
+    pub handle: RunnerHandle,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Tasks.
+    pub response: Arc<Response>,
+    /// Alerts.
+    pub outbox: Arc<Outbox>,
+    /// Sources that run.
+    pub sources: Running,
+    /// What is wrong.
+    pub health: Arc<Health>,
+    /// Coverage and blind behaviors, as JSON; changes on reload.
+    pub coverage: Mutex<Value>,
+    /// When this process started.
+    pub started_at: Timestamp,
+}
+
+impl Known {
+    fn newest_tasks(&self, limit: usize) -> Result<Vec<Task>, ApiError> {
+        let mut tasks = self.response.tasks(Timestamp::MIN, TASKS_READ_MAX).map_err(internal)?;
+        tasks.reverse();
+        tasks.truncate(limit);
+        Ok(tasks)
+    }
+
+    fn values(&self, table: Table, limit: usize) -> Result<Value, ApiError> {
+        let entries = self.store.scan(table, &KeyRange::all(), limit).map_err(internal)?;
+        let values: Result<Vec<Value>, _> =
+            entries.iter().map(|(_, value)| serde_json::from_slice(value)).collect();
+        values.map(Value::Array).map_err(internal)
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+impl Backend for Known {
+    fn missing(&self) -> Vec<String> {
+        let mut missing = self.health.missing();
+        missing.extend(self.sources.missing());
+        missing
+    }
+
+    fn metrics(&self) -> String {
+        prometheus::text(&self.handle.counters(), &self.outbox.stats(), &self.sources.counters())
+    }
+
+    fn status(&self) -> Value {
+        let counters = self.handle.counters();
+        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (dead, _) = self.outbox.dead_letter_counts();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "startedAt": self.started_at.to_string(),
+            "missing": self.missing(),
+            "sources": self.sources.as_json(),
+            "coverage": coverage,
+            "things": counters.things,
+            "addresses": counters.addresses,
+            "openViolations": counters.open_violations,
+            "eventTime": counters.watermark.to_string(),
+            "journal": {"seq": counters.seq, "bytesWritten": counters.journal_bytes, "commits": counters.commits},
+            "inputs": {
+                "received": counters.received,
+                "journaled": counters.journaled,
+                "repeated": counters.repeated,
+                "irrelevant": counters.irrelevant,
+                "refused": counters.refused,
+            },
+            "deadLetters": dead,
+        })
+    }
+
+    fn alarms(&self, limit: usize) -> Result<Value, ApiError> {
+        self.values(Table::Violations, limit)
+    }
+
+    fn transitions(&self, limit: usize) -> Result<Value, ApiError> {
+        self.values(Table::Transitions, limit)
+    }
+
+    fn tasks(&self, limit: usize) -> Result<Value, ApiError> {
+        serde_json::to_value(self.newest_tasks(limit)?).map_err(internal)
+    }
+
+    fn undo<'a>(
+        &'a self,
+        task: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, ApiError>> + Send + 'a>> {
+        Box::pin(async move {
+            let id: TaskId = task.parse().map_err(|error| ApiError::Invalid(format!("{error}")))?;
+            self.response.undo(&id).map_err(|error| match error {
+                TaskError::Unknown(_) => ApiError::NotFound(error.to_string()),
+                TaskError::NotUndoable { .. } => ApiError::Conflict(error.to_string()),
+                other => internal(other),
+            })?;
+            let deadline = tokio::time::Instant::now() + UNDO_PATIENCE;
+            loop {
+                let task = self.response.task(&id).map_err(internal)?;
+                let pending = task.as_ref().is_some_and(|task| task.undo_wanted || task.state.is_due());
+                if !pending || tokio::time::Instant::now() >= deadline {
+                    return serde_json::to_value(task).map_err(internal);
+                }
+                tokio::time::sleep(UNDO_PAUSE).await;
+            }
+        })
+    }
+}
+
+/// Deletes transitions older than `keep_days` and all but the newest `keep_max`.
+///
+/// # Errors
+/// When the store fails.
+pub fn prune_transitions(
+    store: &dyn Store,
+    now: Timestamp,
+    keep_days: i64,
+    keep_max: usize,
+) -> Result<usize, StoreError> {
+    let oldest = now.plus_millis(-keep_days * 86_400_000);
+    let mut range = KeyRange::all();
+    let (mut kept, mut deleted) = (0, 0);
+    loop {
+        let entries = store.scan(Table::Transitions, &range, 4096)?;
+        let Some((last, _)) = entries.last() else { return Ok(deleted) };
+        range = range.after(last);
+        let mut batch = fleet::store::Batch::new();
+        for (key, value) in &entries {
+            let at = serde_json::from_slice::<Value>(value).ok().and_then(|value| value.get("at")?.as_i64());
+            if kept >= keep_max || at.is_some_and(|at| at < oldest.millis()) {
+                batch.delete(Table::Transitions, key.clone());
+                deleted += 1;
+            } else {
+                kept += 1;
+            }
+        }
+        if !batch.ops.is_empty() {
+            store.commit(&batch)?;
+        }
+    }
+}
