@@ -257,11 +257,12 @@ impl Behavior {
 
     /// Leaves the slot's window for a later one, before the boundary between them was told.
     fn move_on(&self, slot: &mut Slot, start: i64, width: i64) -> Option<Change> {
-        let skipped = start.saturating_sub(slot.start) / width;
+        let windows = start.saturating_sub(slot.start) / width;
         let (change, skipped) = if slot.has(FILLED) {
-            (self.judge(slot, slot.start.saturating_add(width)), skipped - 1)
+            (self.judge(slot, slot.start.saturating_add(width)), windows - 1)
         } else {
-            (None, skipped.saturating_add(i64::from(slot.gap)))
+            // Its own gap is 0: a window is opened with a gap only by an observation in it.
+            (None, windows)
         };
         slot.open(start, u8::try_from(skipped).unwrap_or(u8::MAX));
         change

@@ -172,7 +172,7 @@ fn stream(behavior: &Behavior, history: &History, delays: &[usize], reload: bool
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
     fn streaming_equals_the_batch_reference((behavior, history) in behavior_and_history()) {
