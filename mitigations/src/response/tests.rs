@@ -378,14 +378,15 @@ async fn a_quarantined_thing_that_acts_again_is_told_once() {
     let alarm = alarm("pump", 900);
     life.answer(std::slice::from_ref(&alarm));
     life.becomes(&alarm, "verified").await;
-    assert!(life.response.is_watched("pump") && !life.response.is_watched("fan"));
+    until("it is watched", || life.response.is_watched("pump")).await;
+    assert!(!life.response.is_watched("fan"));
     life.response.watched("pump", "publish to `a/b`", Timestamp::from_secs(999)).unwrap();
     assert_eq!(life.state(&alarm), "verified", "what it did before does not count");
     for _ in 0..3 {
         life.response.watched("pump", "publish to `a/b`", Timestamp::from_secs(2000)).unwrap();
     }
     life.becomes(&alarm, "not-held").await;
-    assert!(!life.response.is_watched("pump"));
+    until("it is no longer watched", || !life.response.is_watched("pump")).await;
     life.delivered().await;
     assert_eq!(world.notices(), [NoticeKind::Done, NoticeKind::NotHeld]);
 }
