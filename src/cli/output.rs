@@ -53,6 +53,6 @@ mod tests {
     #[test]
     fn tables_align_and_hostile_names_do_not_steer_the_terminal() {
         let rows = vec![vec!["pump-17".into(), "1".into()], vec![printable("a\u{1b}[2J"), "22".into()]];
-        assert_eq!(table(&["THING", "N"], &rows), "THING    N\npump-17  1\na\u{fffd}[2J   22");
+        assert_eq!(table(&["THING", "N"], &rows), "THING    N\npump-17  1\na\u{fffd}[2J    22");
     }
 }

@@ -242,10 +242,6 @@ fn mqtt_source(options: MqttSourceOptions, check: &mut Checker<'_>) -> MqttSourc
     let place = format!("source.mqtt `{}`", options.name.get_ref());
     let protocols = [("5", Protocol::V5), ("3.1.1", Protocol::V311)];
     let protocol = check.choice(&options.protocol, &format!("{place}: protocol"), &protocols, Protocol::V5);
-    if !(options.reports || options.mosquitto_log || options.lifecycle) {
-        let message = "receives nothing; switch on `reports`, `mosquitto_log` or `lifecycle`";
-        check.error(&options.name, &place, message.into());
-    }
     let reach = Reach {
         host: &options.host,
         port: options.port.as_ref(),

@@ -92,7 +92,7 @@ fn each_rule_names_place_value_and_what_is_allowed() {
         (
             SOURCE,
             "reports = false\n".into(),
-            "2:8: error: source.mqtt `a`: receives nothing; switch on `reports`, `mosquitto_log` or `lifecycle`",
+            "2:8: error: source.mqtt `a`: reports: found `false`; allowed: at least one of reports, mosquitto_log and lifecycle",
         ),
         (
             SOURCE,
@@ -186,10 +186,8 @@ fn defaults_are_complete_and_only_warn() {
     assert!(problems("").is_empty());
     let loaded = from_text("f.toml", SOURCE, Path::new("/"), &|_| None);
     let source = &loaded.settings.unwrap().mqtt[0];
-    assert_eq!(
-        (source.connection.port, source.connection.tls.is_some(), source.version_5),
-        (8883, true, true)
-    );
+    let connection = &source.settings.connection;
+    assert_eq!((connection.port, connection.tls.is_some()), (8883, true));
 }
 
 #[test]
