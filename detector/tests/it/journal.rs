@@ -1,0 +1,238 @@
+//! The journal's files: what is written is read, whatever happens to the tail.
+
+use std::{fs, path::Path};
+
+use detector::{
+    input::{Format, SourceId},
+    journal::{Entry, Journal, JournalError, Kind, Reader},
+};
+use fleet::time::Timestamp;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+fn entry(number: u64, payload: &[u8]) -> Entry<'_> {
+    Entry {
+        arrival: Timestamp::from_secs(i64::try_from(number).unwrap()),
+        source: SourceId(3),
+        kind: Kind::Input(Format::ReportJson),
+        position: number * 10,
+        subject: "thing",
+        payload,
+    }
+}
+
+fn open(dir: &Path, segment_bytes: u64) -> Journal {
+    Journal::open(dir, segment_bytes).unwrap().0
+}
+
+fn write(dir: &Path, segment_bytes: u64, payloads: &[Vec<u8>]) {
+    let mut journal = open(dir, segment_bytes);
+    for payload in payloads {
+        let seq = journal.next_seq();
+        assert_eq!(journal.append(entry(seq, payload)).unwrap(), seq);
+        journal.commit().unwrap();
+    }
+}
+
+fn read(dir: &Path, from: u64) -> Result<Vec<Vec<u8>>, JournalError> {
+    let mut reader = Reader::open(dir, from)?;
+    let mut payloads = Vec::new();
+    while let Some(record) = reader.next()? {
+        assert_eq!(record, entry(record.seq, record.payload).at(record.seq));
+        payloads.push(record.payload.to_vec());
+    }
+    Ok(payloads)
+}
+
+fn payloads(count: u8) -> Vec<Vec<u8>> {
+    (0..count).map(|n| vec![n; usize::from(n) * 3]).collect()
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|own| own == extension));
+    files.sort();
+    files
+}
+
+#[test]
+fn what_is_committed_is_read_across_segments_and_restarts() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    write(dir.path(), 300, &payloads(20));
+    let all = [payloads(20), payloads(20)].concat();
+    assert!(files(dir.path(), "seg").len() > 5);
+    for from in [1, 2, 19, 20, 21, 40, 41] {
+        let expected = all.get(usize::try_from(from).unwrap() - 1..).unwrap_or_default();
+        assert_eq!(read(dir.path(), from).unwrap(), expected, "from {from}");
+    }
+}
+
+#[test]
+fn what_is_not_committed_is_not_there() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = open(dir.path(), 1 << 20);
+    journal.append(entry(1, b"a")).unwrap();
+    journal.commit().unwrap();
+    journal.append(entry(2, b"b")).unwrap();
+    drop(journal);
+    assert_eq!(read(dir.path(), 1).unwrap(), [b"a"]);
+}
+
+#[test]
+fn two_engines_cannot_share_a_folder() {
+    let dir = TempDir::new().unwrap();
+    let first = open(dir.path(), 1 << 20);
+    let error = Journal::open(dir.path(), 1 << 20).unwrap_err();
+    let place = dir.path().display();
+    assert_eq!(
+        error.to_string(),
+        format!("{place}: another engine holds this folder; stop it or choose another folder")
+    );
+    drop(first);
+    open(dir.path(), 1 << 20);
+}
+
+#[test]
+fn old_segments_are_deleted_but_never_the_last() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    let mut journal = open(dir.path(), 300);
+    let before = files(dir.path(), "seg").len();
+    let deleted = journal.delete_before(11).unwrap();
+    assert_eq!(files(dir.path(), "seg").len(), before - deleted);
+    assert!(deleted > 0);
+    assert_eq!(read(dir.path(), 11).unwrap(), payloads(20).get(10..).unwrap());
+    let error = read(dir.path(), 1).unwrap_err();
+    assert!(matches!(error, JournalError::Hole { expected: 1, .. }), "{error}");
+    journal.delete_before(u64::MAX).unwrap();
+    assert_eq!(files(dir.path(), "seg").len(), 1);
+}
+
+#[test]
+fn damage_in_an_older_segment_is_named_and_never_skipped() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    let first = files(dir.path(), "seg").remove(0);
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[80] ^= 1;
+    fs::write(&first, &bytes).unwrap();
+    open(dir.path(), 300);
+    let error = read(dir.path(), 1).unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(&first.display().to_string()), "{text}");
+    assert!(text.contains("at byte 58: the record's"), "{text}");
+    assert!(text.ends_with("the journal cannot be read past this place"), "{text}");
+}
+
+#[test]
+fn a_missing_segment_is_named() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    fs::remove_file(files(dir.path(), "seg").remove(1)).unwrap();
+    assert!(matches!(read(dir.path(), 1).unwrap_err(), JournalError::Hole { .. }));
+}
+
+#[test]
+fn damage_far_from_the_end_of_the_last_segment_is_no_torn_tail() {
+    let dir = TempDir::new().unwrap();
+    let large: Vec<Vec<u8>> = (0..12).map(|n| vec![n; 1 << 20]).collect();
+    write(dir.path(), 64 << 20, &large);
+    let only = files(dir.path(), "seg").remove(0);
+    let mut bytes = fs::read(&only).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&only, &bytes).unwrap();
+    let error = Journal::open(dir.path(), 64 << 20).unwrap_err();
+    assert!(matches!(error, JournalError::Corrupt { offset: 16, .. }), "{error}");
+}
+
+#[test]
+fn a_torn_tail_is_cut_kept_aside_and_counted() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 1 << 20, &payloads(5));
+    let only = files(dir.path(), "seg").remove(0);
+    let bytes = fs::read(&only).unwrap();
+    fs::write(&only, bytes.get(..bytes.len() - 1).unwrap()).unwrap();
+    let (journal, recovery) = Journal::open(dir.path(), 1 << 20).unwrap();
+    assert_eq!(journal.next_seq(), 5);
+    assert_eq!(recovery.cut_bytes, 37 + 5 + 12 - 1);
+    assert_eq!(fs::read(recovery.kept_in.unwrap()).unwrap().len(), 37 + 5 + 12 - 1);
+}
+
+#[test]
+fn a_segment_whose_header_was_never_written_is_begun_again() {
+    for torn in [&b""[..], b"FLWJ", &[0; 16], &[0; 4096]] {
+        let dir = TempDir::new().unwrap();
+        write(dir.path(), 100, &payloads(3));
+        let next = open(dir.path(), 100).next_seq();
+        fs::write(dir.path().join(format!("{next:020}.seg")), torn).unwrap();
+        assert_eq!(open(dir.path(), 100).next_seq(), next, "{torn:?}");
+        write(dir.path(), 100, &payloads(3));
+        assert_eq!(read(dir.path(), 1).unwrap().len(), 6);
+    }
+}
+
+#[test]
+fn files_of_others_are_not_taken_for_segments() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    open(dir.path(), 100);
+    fs::write(dir.path().join("1.seg"), "x").unwrap();
+    assert!(matches!(Journal::open(dir.path(), 100), Err(JournalError::Foreign(_))));
+    fs::remove_file(dir.path().join("1.seg")).unwrap();
+    fs::write(dir.path().join("00000000000000000002.seg"), "what is this file doing here").unwrap();
+    assert!(matches!(Journal::open(dir.path(), 100), Err(JournalError::Foreign(_))));
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = open(dir.path(), 1 << 20);
+    let subject = "s".repeat(65_536);
+    let error = journal.append(Entry { subject: &subject, ..entry(1, b"") }).unwrap_err();
+    assert_eq!(error.to_string(), "a record's subject has 65536 bytes; allowed are 65535");
+    journal.append(Entry { subject: &subject[1..], ..entry(1, b"") }).unwrap();
+    journal.commit().unwrap();
+    assert_eq!(journal.next_seq(), 2);
+}
+
+#[test]
+fn a_disk_error_surfaces_and_nothing_is_taken_after_it() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 60, &payloads(2));
+    let mut journal = open(dir.path(), 60);
+    // The next segment cannot be created: its name is taken by a folder.
+    fs::create_dir(dir.path().join("00000000000000000003.seg")).unwrap();
+    let error = journal.append(entry(3, b"x")).unwrap_err();
+    assert!(matches!(error, JournalError::Io { doing: "create", .. }), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_damage_to_the_tail_leaves_a_prefix(
+        sizes in proptest::collection::vec(0_usize..200, 1..20),
+        cut in any::<prop::sample::Index>(),
+        flip in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        let dir = TempDir::new().unwrap();
+        let all: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, &size)| vec![n as u8; size]).collect();
+        write(dir.path(), 1 << 20, &all);
+        let only = files(dir.path(), "seg").remove(0);
+        let mut bytes = fs::read(&only).unwrap();
+        bytes.truncate(16 + cut.index(bytes.len() - 15));
+        if let Some(flip) = flip.filter(|_| bytes.len() > 16) {
+            let bit = flip.index((bytes.len() - 16) * 8);
+            bytes[16 + bit / 8] ^= 1 << (bit % 8);
+        }
+        fs::write(&only, &bytes).unwrap();
+        let next = open(dir.path(), 1 << 20).next_seq();
+        let kept = read(dir.path(), 1).unwrap();
+        prop_assert_eq!(kept.len() as u64 + 1, next);
+        prop_assert_eq!(&kept[..], &all[..kept.len()]);
+        // It goes on from there.
+        write(dir.path(), 1 << 20, &[b"more".to_vec()]);
+        prop_assert_eq!(read(dir.path(), next).unwrap(), vec![b"more".to_vec()]);
+    }
+}
