@@ -217,7 +217,7 @@ proptest! {
         flip in proptest::option::of(any::<prop::sample::Index>()),
     ) {
         let dir = TempDir::new().unwrap();
-        let all: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, &size)| vec![n as u8; size]).collect();
+        let all: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, &size)| vec![u8::try_from(n).unwrap(); size]).collect();
         write(dir.path(), 1 << 20, &all);
         let only = files(dir.path(), "seg").remove(0);
         let mut bytes = fs::read(&only).unwrap();

@@ -1,9 +1,16 @@
 //! The engine through its public doors.
 
+#[cfg(test)]
 mod attribution;
+#[cfg(test)]
 mod fold;
+#[cfg(test)]
 mod journal;
+#[cfg(test)]
 mod resume;
+#[cfg(test)]
 mod runner;
+#[cfg(test)]
 mod same;
+#[cfg(test)]
 mod support;

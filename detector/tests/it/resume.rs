@@ -92,8 +92,8 @@ async fn killed_at_any_record_it_tells_the_same() {
             cut_journal(&journal, &dir.path().join("journal"), last);
             let running = Running::open(config(dir.path(), 3), &many_rules(), &registry()).await;
             // The source repeats what was not acknowledged: everything after the cut.
-            let journaled = records.iter().take(last as usize);
-            let inputs = journaled.filter(|kind| !matches!(kind, Kind::Registry | Kind::Rules)).count();
+            let journaled = records.iter().zip(0..last);
+            let inputs = journaled.filter(|(kind, _)| !matches!(kind, Kind::Registry | Kind::Rules)).count();
             feed(&running, lines_after(&script, inputs)).await;
             let mut store = BTreeMap::new();
             stored(&mut store, &running.finish().await);

@@ -50,7 +50,7 @@ pub(crate) fn script(steps: &[(u16, u8, u8, u16)]) -> String {
                 number % 7,
             ),
             13 => format!("{now} later {thing}"),
-            14 => format!("{now} gap {}", now as i64 - 10),
+            14 => format!("{now} gap {:.0}", (now - 10.0).floor()),
             15 => format!("{now} restart"),
             16 => format!("{now} nonsense"),
             _ => format!("{now} noise"),

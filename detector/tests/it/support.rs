@@ -50,8 +50,7 @@ impl Decoder for ScriptDecoder {
             return Decoded::Irrelevant;
         }
         self.lines += 1;
-        let seconds: f64 = words[0].split('/').next().unwrap().parse().unwrap();
-        let at = Timestamp::from_millis((seconds * 1000.0) as i64);
+        let at = time(words[0].split('/').next().unwrap());
         if words[1] == "later" {
             self.waiting.insert(arrival.secs() + 2, words[2].to_owned());
             return Decoded::Relevant { report_id: None };
@@ -112,6 +111,13 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
         "restart" => EventKind::BrokerStart,
         other => panic!("unknown verb {other}"),
     }
+}
+
+/// Seconds with up to three decimals; more are cut off.
+fn time(text: &str) -> Timestamp {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let millis = format!("{decimals:0<3}");
+    Timestamp::from_secs(whole.parse().unwrap()).plus_millis(millis[..3].parse().unwrap())
 }
 
 pub(crate) fn decoders() -> Decoders {
@@ -182,8 +188,7 @@ pub(crate) fn parse(script: &str) -> Vec<Line> {
 fn parse_line(index: usize, line: &str) -> Line {
     let mut words = line.splitn(4, ' ');
     let (times, verb) = (words.next().unwrap(), words.next().unwrap());
-    let seconds: f64 = times.split('/').next_back().unwrap().parse().unwrap();
-    let arrival = Timestamp::from_millis((seconds * 1000.0) as i64);
+    let arrival = time(times.split('/').next_back().unwrap());
     let mut input = Input {
         source: SourceId(1),
         format: Format::Recorded,
