@@ -106,7 +106,11 @@ impl Decoder for LogDecoder {
             Ok(text) => text,
             Err(refusal) => return Decoded::Refused(refusal),
         };
-        let state = self.sources.entry(source).or_default();
+        // A source is remembered from its first line that matters.
+        let mut unknown = Source::default();
+        let known = self.sources.get_mut(&source);
+        let is_new = known.is_none();
+        let state = known.unwrap_or(&mut unknown);
         if class == topic::Class::Gap {
             state.gap(sink);
             return Decoded::Relevant { report_id: None };
@@ -121,8 +125,13 @@ impl Decoder for LogDecoder {
         }
         let place = Place { class, at, arrival };
         match state.take(text, &line, stamp.is_some(), place, &mut self.counters, sink) {
-            Effect::Some => Decoded::Relevant { report_id: None },
             Effect::None => Decoded::Irrelevant,
+            Effect::Some => {
+                if is_new {
+                    self.sources.insert(source, unknown);
+                }
+                Decoded::Relevant { report_id: None }
+            }
         }
     }
 

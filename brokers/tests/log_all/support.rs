@@ -1,6 +1,6 @@
 //! Decoding of whole logs, and events as text.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use brokers::mosquitto::log::LogDecoder;
 use detector::input::{Decoded, Decoder, SourceId};
@@ -13,7 +13,6 @@ use fleet::{
 pub(crate) const SOURCE: SourceId = SourceId(3);
 
 /// Folder of the datasets.
-#[expect(clippy::disallowed_methods, reason = "tests are told by the environment where the datasets are")]
 pub(crate) fn datasets() -> PathBuf {
     let folder = std::env::var_os("FLEETWARD_DATASETS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/datasets"),
@@ -65,7 +64,9 @@ pub(crate) fn text(kind: &EventKind<'_>) -> String {
         EventKind::Subscribe { client, filter } => format!("subscribe `{}` `{filter}`", short(client)),
         EventKind::Unsubscribe { client, filter } => format!("unsubscribe `{}` `{filter}`", short(client)),
         EventKind::Report { thing, identity, .. } => format!("report `{thing}` {identity}"),
-        EventKind::ConnectionError { ip: from, kind } => format!("connection-error {kind:?} ip={}", ip(*from)),
+        EventKind::ConnectionError { ip: from, kind } => {
+            format!("connection-error {kind:?} ip={}", ip(*from))
+        }
         EventKind::AdminChange { raw } => format!("admin-change {raw}"),
         EventKind::BrokerStart => "broker-start".to_owned(),
         EventKind::BrokerStop => "broker-stop".to_owned(),
@@ -90,8 +91,7 @@ pub(crate) const ARRIVAL: Timestamp = Timestamp::from_secs(2_000_000_000);
 
 pub(crate) fn decode_line(decoder: &mut LogDecoder, line: &[u8]) -> (Decoded, Vec<String>) {
     let mut events = Vec::new();
-    let decoded =
-        decoder.decode(SOURCE, ARRIVAL, "", line, &mut |event| events.push(text(&event.kind)));
+    let decoded = decoder.decode(SOURCE, ARRIVAL, "", line, &mut |event| events.push(text(&event.kind)));
     (decoded, events)
 }
 
@@ -107,10 +107,39 @@ pub(crate) fn events_by_line(decoder: &mut LogDecoder, log: &[u8]) -> Vec<(usize
     all
 }
 
-/// The events as text, one a line.
-pub(crate) fn listing(events: &[(usize, String)]) -> String {
-    events.iter().fold(String::new(), |mut listing, (line, event)| {
-        writeln!(listing, "{line} {event}").unwrap();
-        listing
-    })
+/// A gzip file of the datasets.
+pub(crate) fn gunzip(name: &str) -> Vec<u8> {
+    use std::io::Read as _;
+    let path = datasets().join(name);
+    let file = std::fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// A file of JSON lines of the datasets.
+pub(crate) fn jsonl(name: &str) -> Vec<serde_json::Value> {
+    let path = datasets().join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The fields of one column. Fields may be quoted.
+pub(crate) fn csv_column(csv: &[u8], name: &str) -> Vec<String> {
+    let text = String::from_utf8_lossy(csv);
+    let mut rows = text.lines().map(csv_fields);
+    let column = rows.next().unwrap().iter().position(|field| field == name).unwrap();
+    rows.map(|row| row.get(column).cloned().unwrap_or_default()).collect()
+}
+
+fn csv_fields(row: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for c in row.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            c => fields.last_mut().unwrap().push(c),
+        }
+    }
+    fields
 }

@@ -152,6 +152,19 @@ fn qos_and_filter(text: &str) -> Option<&str> {
 
 /// Reads a line as one of `wish`, by trying the clients that are connected now.
 pub(super) fn read<'a>(text: &'a str, wish: Wish, sessions: &Sessions) -> Reading<'a> {
+    read_if(text, wish, |client| sessions.contains(client))
+}
+
+/// Reads a line that is certainly one of `wish`: of a client that is connected, or, where none
+/// fits, of any.
+pub(super) fn read_certain<'a>(text: &'a str, wish: Wish, sessions: &Sessions) -> Reading<'a> {
+    match read(text, wish, sessions) {
+        Reading::No => read_if(text, wish, |_| true),
+        reading => reading,
+    }
+}
+
+fn read_if(text: &str, wish: Wish, is_client: impl Fn(&str) -> bool) -> Reading<'_> {
     let mut reading = Reading::No;
     for (at, _) in text.match_indices(' ') {
         let (Some(client), Some(rest)) = (text.get(..at), text.get(at + 1..)) else { continue };
@@ -160,7 +173,7 @@ pub(super) fn read<'a>(text: &'a str, wish: Wish, sessions: &Sessions) -> Readin
             Wish::Unsubscribe => (!rest.is_empty()).then_some(rest),
         };
         let Some(filter) = filter else { continue };
-        if sessions.contains(client) {
+        if is_client(client) {
             reading = match reading {
                 Reading::No => Reading::One(Granted { client, filter, wish }),
                 Reading::One(_) | Reading::Several => return Reading::Several,

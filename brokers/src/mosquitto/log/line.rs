@@ -157,6 +157,7 @@ pub(super) fn read(text: &str, cut: bool) -> Line<'_> {
         "Client" if !cut => client(text),
         "mosquitto" => version(text),
         "Reloading" if text == "Reloading config." => Some(Line::Reload),
+        "dynsec:" if is_query(text) => Some(Line::Known),
         "dynsec:" => Some(Line::Admin { raw: text }),
         "Socket" if !cut => socket_error(text),
         "Bad" if !cut => bad(text),
@@ -277,18 +278,16 @@ fn parameters(text: &str) -> Option<(Option<&str>, Form)> {
 
 fn client(text: &str) -> Option<Line<'_>> {
     let rest = text.strip_prefix("Client ")?;
+    // Before all others: what follows the id here can end no other line.
+    if is_negotiation(rest) {
+        return Some(Line::Known);
+    }
     if let Some(id) = rest.strip_suffix(" already connected, closing old connection.") {
         return Some(Line::TakenOver { id });
     }
     let ended = Ended { plain: plain_end(rest), bracketed: bracketed_end(rest) };
     if ended.plain.is_some() || ended.bracketed.is_some() {
         return Some(Line::Ended(ended));
-    }
-    // Before the next, because this line has an id at its beginning that could imitate the next.
-    if rest.contains(" negotiated TLS")
-        || rest.ends_with(" appears to be using TLS to connect to a non-TLS listener.")
-    {
-        return Some(Line::Known);
     }
     if let Some(rest) = rest.strip_prefix("connection from ") {
         if let Some(ip) = rest.strip_suffix(" denied: max_connections exceeded.") {
@@ -298,6 +297,14 @@ fn client(text: &str) -> Option<Line<'_>> {
         return Some(Line::TlsAtAccept { ip: ip.parse().ok() });
     }
     None
+}
+
+/// `ID negotiated TLSv1.3 cipher NAME`, or `from IP:PORT appears to be using TLS ...`.
+fn is_negotiation(rest: &str) -> bool {
+    let negotiated = rest.rsplit_once(" negotiated TLSv").is_some_and(|(_, tail)| {
+        tail.split_once(" cipher ").is_some_and(|(_, cipher)| !cipher.contains([' ', '.']))
+    });
+    negotiated || rest.ends_with(" appears to be using TLS to connect to a non-TLS listener.")
 }
 
 use DisconnectReason as Reason;
@@ -385,9 +392,12 @@ fn bracketed_reason(text: &str) -> (Reason, EndKind) {
     }
 }
 
+/// Why a connection ended, in brokers before 2.0.
+pub(super) const SOCKET_ERROR: &str = "socket error";
+
 fn socket_error(text: &str) -> Option<Line<'_>> {
     let id = text.strip_prefix("Socket error on client ")?.strip_suffix(", disconnecting.")?;
-    Some(broken(id, "socket error"))
+    Some(broken(id, SOCKET_ERROR))
 }
 
 fn bad(text: &str) -> Option<Line<'_>> {
@@ -424,8 +434,17 @@ fn version(text: &str) -> Option<Line<'_>> {
     }
 }
 
+/// Whether an audit line `dynsec: ID/USER | COMMAND | ...` is of a command that only reads. Ids
+/// may contain anything: as soon as one part names a change, it counts as one.
+fn is_query(text: &str) -> bool {
+    const CHANGES: [&str; 8] = ["add", "create", "delete", "disable", "enable", "modify", "remove", "set"];
+    let mut parts = text.split(" | ").skip(1);
+    let reads = parts.next().is_some_and(|command| command.starts_with("get") || command.starts_with("list"));
+    reads && !parts.any(|part| CHANGES.iter().any(|change| part.starts_with(change)))
+}
+
 /// Beginnings of lines that say nothing about a device.
-const NOISE: [&str; 44] = [
+const NOISE: [&str; 45] = [
     "ACL denying access to client with dangerous client id",
     "Address",
     "Bridge ",
@@ -462,6 +481,7 @@ const NOISE: [&str; 44] = [
     "Using default config.",
     "Warning: ",
     "Websockets support available.",
+    "You are using ",
     "Will message specified (",
     "Will set the ",
     "bridge ",
@@ -490,7 +510,7 @@ const FIRST_WORDS: [&str; 12] = [
 ];
 
 fn is_noise(text: &str) -> bool {
-    NOISE.iter().any(|beginning| text.starts_with(beginning))
+    text.is_empty() || NOISE.iter().any(|beginning| text.starts_with(beginning))
 }
 
 /// Whether a subscribe or unsubscribe line of this client id could be read as another line.

@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     Counters, filters,
     filters::{Filters, Reading, Wish},
-    line::{Connected, End as Ending, Ended, Form, Line, Message, Verb},
+    line::{self, Connected, End as Ending, Ended, Form, Line, Message, Verb},
     sessions::{Session, Sessions},
     topic::Class,
     unresolved::{End, EndKind, Peer, Settled, Unresolved},
 };
+
+/// How long after a take-over the old connection's socket error may follow, ms: both are printed
+/// at once, and the clock of the log has whole seconds.
+const ECHO_MS: i64 = 1000;
 
 /// A refusing CONNACK that was just sent (debug lines before 2.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +41,9 @@ pub(super) struct Source {
     sessions: Sessions,
     unresolved: Unresolved,
     refused: Option<RefusedConnack>,
+    /// The latest client id that was taken over, and when: brokers before 2.0 go on to print a
+    /// socket error for the old connection, before or after the line of the new one.
+    taken_over: Option<(Box<str>, Timestamp)>,
     filters: Filters,
 }
 
@@ -90,10 +97,10 @@ impl Source {
         counters: &mut Counters,
         sink: Sink<'_>,
     ) -> Effect {
-        if place.class != Class::Message {
-            if let Some(effect) = self.take_filter(text, line, place, counters, sink) {
-                return effect;
-            }
+        if place.class != Class::Message
+            && let Some(effect) = self.take_filter(text, line, place, counters, sink)
+        {
+            return effect;
         }
         if !self.matters(line, counters) {
             return Effect::None;
@@ -149,6 +156,7 @@ impl Source {
             Line::Ended(ended) => self.ended(ended, refused, place, counters, sink),
             Line::TakenOver { id } => {
                 self.sessions.remove(id);
+                self.taken_over = Some(((*id).into(), place.at));
                 let reason = DisconnectReason::Takeover;
                 emit(EventKind::Disconnect {
                     client: id,
@@ -297,11 +305,15 @@ impl Source {
         counters: &mut Counters,
         sink: Sink<'_>,
     ) {
+        if self.is_echo_of_takeover(ending, place) {
+            counters.unmatched_ends += 1;
+            return;
+        }
         let unnamed = ending.id == "<unknown>";
         let is_session = self.sessions.contains(ending.id);
         let claimed = refused.as_ref().is_some_and(|refused| *refused.to == *ending.id);
         let is_login = ending.nobody == EndKind::Auth && (unnamed || claimed || !self.unresolved.is_empty());
-        if is_session && !is_login {
+        if is_session && !is_login && !claimed {
             self.disconnect(ending, place, sink);
         } else if unnamed || is_login || (self.complete && !self.unresolved.is_empty()) {
             let claim = (!unnamed).then(|| ending.id.into());
@@ -317,6 +329,18 @@ impl Source {
         } else {
             self.disconnect(ending, place, sink);
         }
+    }
+
+    fn is_echo_of_takeover(&mut self, ending: Ending<'_>, place: Place) -> bool {
+        let is_echo = ending.raw == line::SOCKET_ERROR
+            && self
+                .taken_over
+                .as_ref()
+                .is_some_and(|(id, at)| **id == *ending.id && place.at.millis_since(*at) <= ECHO_MS);
+        if is_echo {
+            self.taken_over = None;
+        }
+        is_echo
     }
 
     fn disconnect(&mut self, ending: Ending<'_>, place: Place, sink: Sink<'_>) {
@@ -367,8 +391,8 @@ impl Source {
     ) -> Option<Effect> {
         let looks_otherwise = !matches!(line, Line::Other | Line::Noise);
         let reading = match place.class {
-            Class::Subscribe => filters::read(text, Wish::Subscribe, &self.sessions),
-            Class::Unsubscribe => filters::read(text, Wish::Unsubscribe, &self.sessions),
+            Class::Subscribe => filters::read_certain(text, Wish::Subscribe, &self.sessions),
+            Class::Unsubscribe => filters::read_certain(text, Wish::Unsubscribe, &self.sessions),
             _ if looks_otherwise && !self.sessions.has_imitators() => return None,
             _ => self.filter_in_file(text, line),
         };

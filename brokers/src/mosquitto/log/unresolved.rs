@@ -114,7 +114,8 @@ pub(super) struct Unresolved {
 }
 
 impl Unresolved {
-    /// All groups are ambiguous from now on: there are connections that the log does not announce.
+    /// There are connections that the log does not announce. They never fail to log in with a
+    /// line of their own, but end like a connection without CONNECT (libwebsockets).
     pub(super) fn expect_unannounced(&mut self) {
         self.unannounced = true;
     }
@@ -159,6 +160,9 @@ impl Unresolved {
     pub(super) fn end(&mut self, end: End) -> Vec<Settled> {
         if self.alive() == 0 {
             return vec![Settled { end, ip: None, attribution: Attribution::Ambiguous }];
+        }
+        if self.unannounced && end.kind == EndKind::NoConnect {
+            self.blurred_until = Some(end.at.plus_millis(OLD_MS));
         }
         self.ends.push(end);
         self.settle_if_complete()
@@ -212,7 +216,7 @@ impl Unresolved {
 
     fn is_blurred(&self) -> bool {
         let last = self.ends.last().map(|end| end.at);
-        self.unannounced || self.blurred_until.zip(last).is_some_and(|(until, last)| last < until)
+        self.blurred_until.zip(last).is_some_and(|(until, last)| last < until)
     }
 
     fn settle_if_complete(&mut self) -> Vec<Settled> {
