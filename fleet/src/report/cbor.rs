@@ -72,6 +72,20 @@ impl<'a> Source<'a> for Cbor<'a> {
         Ok(Some(self.string(len)?.unwrap_or(&self.scratch)))
     }
 
+    #[inline(always)]
+    fn guess(&mut self, frame: &mut Frame, name: &'static str) -> bool {
+        // Every name is shorter than 24 bytes, so its usual head is one byte.
+        debug_assert!(name.len() < 24, "{name}");
+        let [head, rest @ ..] = self.rest else { return false };
+        let Some(rest) = rest.strip_prefix(name.as_bytes()) else { return false };
+        if usize::from(*head) != 0x60 + name.len() || frame.left == Some(0) {
+            return false;
+        }
+        frame.left = frame.left.map(|left| left - 1);
+        self.rest = rest;
+        true
+    }
+
     fn open_list(&mut self) -> Step<Option<Frame>> {
         let (head, rest) = self.head()?;
         let Head::List(left) = head else { return Ok(None) };
@@ -94,7 +108,11 @@ impl<'a> Source<'a> for Cbor<'a> {
         }
     }
 
+    #[inline]
     fn null(&mut self) -> Step<bool> {
+        if let [0..0xc0, ..] = self.rest {
+            return Ok(false);
+        }
         let (head, rest) = self.head()?;
         let found = matches!(head, Head::Null);
         if found {
