@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, bail};
+use fleet::time::Timestamp;
 use serde_json::Value;
 
 use super::output;
@@ -92,15 +93,23 @@ pub fn print_listing(rows: &Value, columns: &[(&str, &str)], json: bool, empty: 
         return output::line(empty);
     }
     let heading: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-    let cells = |row: &Value| columns.iter().map(|(_, pointer)| cell(row.pointer(pointer))).collect();
+    let cells =
+        |row: &Value| columns.iter().map(|(_, pointer)| cell(pointer, row.pointer(pointer))).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     output::line(&output::table(&heading, &rows))
 }
 
-fn cell(value: Option<&Value>) -> String {
+/// Times (members whose names end with `At`) as people read them, objects by their values.
+fn cell(pointer: &str, value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".into(),
         Some(Value::String(text)) => output::printable(text),
+        Some(Value::Object(members)) => {
+            members.values().map(|value| cell("", Some(value))).collect::<Vec<_>>().join(" ")
+        }
+        Some(Value::Number(millis)) if pointer.ends_with("At") => {
+            millis.as_i64().map_or_else(|| millis.to_string(), |at| Timestamp::from_millis(at).to_string())
+        }
         Some(other) => output::printable(&other.to_string()),
     }
 }

@@ -246,6 +246,7 @@ fn start_engine(
         handle: handle.clone(),
         refused: settings.data_dir.join("refused.jsonl"),
         health: Arc::clone(health),
+        connecting_is_escape: false,
         told: Box::new(|transition| {
             tracing::info!(
                 kind = ?transition.kind,

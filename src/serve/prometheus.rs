@@ -102,8 +102,7 @@ mod tests {
 
     #[test]
     fn labels_are_escaped_and_each_metric_has_its_type() {
-        let mut engine = Counters::default();
-        engine.received = 3;
+        let mut engine = Counters { received: 3, ..Counters::default() };
         engine.refused.insert("not-json", 2);
         let sources = vec![("a\"b".to_owned(), vec![("received", 7)])];
         let text = text(&engine, &[], &sources);

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
 use detector::{
-    output::{Output, RefusedInput},
+    output::{Output, RefusedInput, WatchedKind},
     runner::RunnerHandle,
     transition::{AttributionName, EntityName, Transition, TransitionKind},
 };
@@ -43,6 +43,9 @@ pub struct Recorder {
     pub refused: PathBuf,
     /// What is wrong at the moment.
     pub health: Arc<Health>,
+    /// Whether a quarantined thing that connects has broken out. On Mosquitto it has not: it may
+    /// connect, and has no permissions.
+    pub connecting_is_escape: bool,
     /// Told every transition that is new.
     pub told: Box<dyn Fn(&Transition) + Send>,
 }
@@ -111,11 +114,23 @@ impl Recorder {
             fresh.iter().for_each(|transition| (self.told)(transition));
         }
         for output in outputs {
-            if let Output::Watched(watched) = output {
-                self.response.watched(&watched.thing, watched.what.name(), watched.at)?;
+            if let Output::Watched(watched) = output
+                && let Some(what) = self.escape(watched.what)
+            {
+                self.response.watched(&watched.thing, what, watched.at)?;
             }
         }
         Ok(())
+    }
+
+    /// What a quarantined thing did that it should not be able to, as a verb.
+    const fn escape(&self, what: WatchedKind) -> Option<&'static str> {
+        match what {
+            WatchedKind::Connected if self.connecting_is_escape => Some("connect"),
+            WatchedKind::Connected => None,
+            WatchedKind::Published => Some("publish"),
+            WatchedKind::Subscribed => Some("subscribe"),
+        }
     }
 
     /// After a crash the engine folds its tail again: what is stored already is not answered twice.
