@@ -119,7 +119,12 @@ fn snap(out: &mut ReportBuf, expected: &ReportBuf) {
 fn check_json(bytes: &[u8]) {
     let mut out = ReportBuf::default();
     let result = decode_json(bytes, &mut out);
-    let expected = Document::parse(bytes).and_then(|document| read(&document, Form::Json));
+    let document = serde_json::from_slice::<Document>(bytes);
+    if document.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range")) {
+        // The tree has no place for such a number, though a member that is ignored may hold one.
+        return;
+    }
+    let expected = document.ok().and_then(|document| read(&document, Form::Json));
     match (&result, expected) {
         (Ok(()), Some(expected)) => {
             snap(&mut out, &expected);
