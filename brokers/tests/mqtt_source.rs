@@ -434,6 +434,28 @@ async fn a_slow_engine_stops_the_reading_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_in_the_session_does_not_hide_that_the_source_is_connected() {
+    let broker = Setup::plain().start();
+    let mut settings = settings(&broker, Protocol::V5);
+    (settings.batch_max, settings.outstanding_max) = (4, 8);
+    let (source, _engine) = start(settings.clone()).await;
+    source.stop().await;
+    let lines: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    broker.publish_lines("$aws/things/a/defender/metrics/json", &lines.join("\n"), &["-q", "1"]);
+    // Nothing is taken before the source says that it is connected.
+    let (source, mut engine) = spawn_with(settings, 1);
+    wait(&source, Status::is_connected).await;
+    let mut seen = Vec::new();
+    while seen.len() < lines.len() {
+        let batch = engine.batch().await;
+        engine.receive(&batch).await;
+        seen.extend(batch.iter().map(|input| text(&input.payload)));
+    }
+    assert_eq!(seen, lines);
+    source.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shared_subscription_gives_each_report_to_one_member() {
     let broker = Setup::plain().start();
     let member = |id: &str| {

@@ -431,6 +431,22 @@ impl Reader {
             warn!("mqtt subscription could not be queued");
         }
         self.session_present = session_present;
+        if session_present {
+            // The subscriptions of the session are in force, and what waited in it comes first: the
+            // answer to ours may be far behind it.
+            self.connected();
+        }
+    }
+
+    fn connected(&mut self) {
+        let since = (self.shared.clock)();
+        let session_present = self.session_present;
+        let again = std::mem::replace(&mut self.was_up, true);
+        self.status.send_modify(|status| {
+            status.state = State::Connected { since, session_present };
+            status.reconnects += u64::from(again);
+        });
+        info!(broker = %self.settings.connection.address(), session_present, "mqtt source connected");
     }
 
     fn subscribed(&mut self, granted: &[bool]) {
@@ -444,15 +460,10 @@ impl Reader {
         if !refused.is_empty() {
             warn!(filters = ?refused, "the broker refused a subscription");
         }
-        let since = (self.shared.clock)();
-        let session_present = self.session_present;
-        let again = std::mem::replace(&mut self.was_up, true);
-        self.status.send_modify(|status| {
-            status.state = State::Connected { since, session_present };
-            status.reconnects += u64::from(again);
-            status.refused_filters = refused;
-        });
-        info!(broker = %self.settings.connection.address(), session_present, "mqtt source connected");
+        self.status.send_modify(|status| status.refused_filters = refused);
+        if !self.session_present {
+            self.connected();
+        }
     }
 
     /// Notes the loss of the connection and waits before the next attempt. False to leave.
