@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let ip = Some(std::net::Ipv4Addr::from(ip).into());
         let connect = Connect { client: name, user: Some(name), ip, bridge: false };
         engine.stage_event(seq, SourceId(1), at, &Event { at, kind: EventKind::Connect(connect) });
-        if seq % STEP == 0 {
+        if seq.is_multiple_of(STEP) {
             engine.flush(&mut |_| {});
         }
     }
@@ -57,7 +57,7 @@ fn publish(engine: &mut Engine, names: &[String]) {
         };
         let kind = EventKind::Publish { client, topic: "t", bytes: 100 };
         engine.stage_event(seq, SourceId(1), at, &Event { at, kind });
-        if seq % STEP == 0 {
+        if seq.is_multiple_of(STEP) {
             engine.flush(&mut |_| transitions += 1);
         }
     }

@@ -18,15 +18,25 @@ impl NameList {
         self.ends.len()
     }
 
-    #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&[u8]> {
+        let (start, len) = self.place(index)?;
+        self.bytes.get(start as usize..start as usize + len as usize)
+    }
+
+    #[inline]
+    fn at(&self, entry: Entry) -> Option<&[u8]> {
+        self.bytes.get(entry.start as usize..entry.start as usize + entry.len as usize)
+    }
+
+    /// Where a name begins, and its length.
+    fn place(&self, index: u32) -> Option<(u32, u32)> {
         let index = index as usize;
-        let end = *self.ends.get(index)? as usize;
+        let end = *self.ends.get(index)?;
         let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)? as usize,
+            Some(before) => *self.ends.get(before)?,
             None => 0,
         };
-        self.bytes.get(start..end)
+        Some((start, end - start))
     }
 
     /// Adds a name if there is room.
@@ -62,7 +72,16 @@ impl NameList {
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     names: NameList,
-    table: HashTable<u32>,
+    table: HashTable<Entry>,
+}
+
+/// A name in the table, with its place, so that a look-up need not ask the list for it: at a
+/// hundred thousand names each such step is a miss of the cache.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    index: u32,
+    start: u32,
+    len: u32,
 }
 
 impl Interner {
@@ -89,13 +108,14 @@ impl Interner {
     pub(crate) fn find(&self, tag: u8, text: &[u8]) -> Result<u32, NotFound> {
         let hash = hash(tag, text);
         let names = &self.names;
-        let same = |&index: &u32| {
-            names
-                .get(index)
-                .and_then(<[u8]>::split_first)
-                .is_some_and(|(&own, rest)| own == tag && rest == text)
+        let same = |entry: &Entry| {
+            entry.len as usize == text.len() + 1
+                && names
+                    .at(*entry)
+                    .and_then(<[u8]>::split_first)
+                    .is_some_and(|(&own, rest)| own == tag && rest == text)
         };
-        self.table.find(hash, same).copied().ok_or(NotFound(hash))
+        self.table.find(hash, same).map(|entry| entry.index).ok_or(NotFound(hash))
     }
 
     /// Adds a name that [`Interner::find`] did not find. Nothing if there is no room.
@@ -107,13 +127,14 @@ impl Interner {
 
     fn enter(&mut self, hash: u64, index: u32) {
         let names = &self.names;
-        let rehash = |&index: &u32| xxh3_64_tagged(names.get(index).unwrap_or_default());
-        self.table.insert_unique(hash, index, rehash);
+        let (start, len) = names.place(index).unwrap_or((0, 0));
+        let rehash = |entry: &Entry| xxh3_64_tagged(names.at(*entry).unwrap_or_default());
+        self.table.insert_unique(hash, Entry { index, start, len }, rehash);
     }
 
     pub(crate) fn memory(&self) -> usize {
         // hashbrown: one control byte beside each bucket.
-        self.names.memory() + self.table.capacity() * 8 / 7 * 5
+        self.names.memory() + self.table.capacity() * 8 / 7 * (size_of::<Entry>() + 1)
     }
 }
 

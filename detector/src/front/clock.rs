@@ -71,7 +71,7 @@ impl Clock {
             let width = i64::from(secs) * 1000;
             let first = before.window_start(secs).millis().saturating_add(width);
             let last = self.watermark.window_start(secs).millis();
-            let count = if last < first { 0 } else { (last - first) / width + 1 };
+            let count = if last < first { 0 } else { last.saturating_sub(first) / width + 1 };
             if count <= 2 * JUMP_WINDOWS {
                 crossed.extend((0..count).map(|n| (first + n * width, secs)));
             } else {

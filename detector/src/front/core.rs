@@ -16,7 +16,7 @@ use super::{
     clock::Clock,
     counts::{FrontCounts, kind_index},
     repeat::{Positions, Rings},
-    session::{Address, NONE, Thing, secs32},
+    session::{Address, Members, NONE, Thing, secs32},
 };
 use crate::{
     batch::{Batch, Op, Reassign, What},
@@ -67,6 +67,8 @@ pub(crate) struct Core {
     /// Whether any behavior counts by address; else their operations are left out.
     pub(crate) addresses_watched: bool,
     pub(crate) watch_groups: Vec<GroupName>,
+    /// Things in the watched groups.
+    watched: Members,
     /// Second in which a watched thing was last told of, by thing and kind. Bounded by the
     /// members of the watched groups.
     pub(crate) watched_last: BTreeMap<(u32, WatchedKind), i64>,
@@ -91,6 +93,7 @@ impl Core {
             compiled: Arc::new(compiled),
             addresses_watched: false,
             watch_groups,
+            watched: Members::default(),
             watched_last: BTreeMap::new(),
         }
     }
@@ -102,8 +105,8 @@ impl Core {
             *count += 1;
         }
         // No event happened after it arrived: a source whose clock runs ahead must not open
-        // windows of the future.
-        let at = event.at.min(place.arrival);
+        // windows of the future. Nor did any happen before 1970.
+        let at = event.at.min(place.arrival).max(Timestamp::from_millis(0));
         self.advance(place.seq, at, batch);
         let step = Step { place, at };
         match event.kind {
@@ -266,9 +269,7 @@ impl Core {
     #[inline]
     fn watched(&mut self, step: Step, thing: Option<u32>, what: WatchedKind, batch: &mut Batch) {
         let Some(thing) = thing else { return };
-        if let Some(Entity::Thing(own)) = self.entities.get(thing as usize)
-            && own.watched
-        {
+        if self.watched.contains(thing) {
             self.tell_watched(step, thing, what, batch);
         }
     }
@@ -305,8 +306,8 @@ impl Core {
                     return None;
                 };
                 self.things += 1;
-                let watched = self.is_watched(&name);
-                self.entities.push(Entity::Thing(Thing::new(watched)));
+                self.watched.set(thing, self.is_watched(&name));
+                self.entities.push(Entity::Thing(Thing::new()));
                 let set = self.compiled.set_for(&name, &self.registry);
                 Self::announce(step, thing, What::AssignThing, set, batch);
                 batch.new_entities.push([&[TAG_THING], name.as_bytes()]);
@@ -403,12 +404,9 @@ impl Core {
         match self.entities.get(index as usize) {
             Some(Entity::Address(_)) | None => self.compiled.set_for_address(),
             Some(Entity::Thing(_)) => {
-                let set = self.compiled.set_for(name, &self.registry);
                 let watched = self.watch_groups.iter().any(|group| self.registry.is_member(name, group));
-                if let Some(Entity::Thing(thing)) = self.entities.get_mut(index as usize) {
-                    thing.watched = watched;
-                }
-                set
+                self.watched.set(index, watched);
+                self.compiled.set_for(name, &self.registry)
             }
         }
     }

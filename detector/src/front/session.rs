@@ -32,13 +32,32 @@ pub(crate) struct Thing {
     pub(crate) source: u16,
     /// A session is open.
     pub(crate) connected: bool,
-    /// Member of a watched group.
-    pub(crate) watched: bool,
 }
 
 impl Thing {
-    pub(crate) const fn new(watched: bool) -> Self {
-        Self { principal: NONE, address: NONE, ring: NONE, source: 0, connected: false, watched }
+    pub(crate) const fn new() -> Self {
+        Self { principal: NONE, address: NONE, ring: NONE, source: 0, connected: false }
+    }
+}
+
+/// A set of entities. One bit each, so that asking about any of them stays in the cache.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Members(Vec<u64>);
+
+impl Members {
+    #[inline]
+    pub(crate) fn contains(&self, entity: u32) -> bool {
+        self.0.get(entity as usize / 64).is_some_and(|word| word >> (entity % 64) & 1 != 0)
+    }
+
+    pub(crate) fn set(&mut self, entity: u32, member: bool) {
+        let at = entity as usize / 64;
+        if member && at >= self.0.len() {
+            self.0.resize(at + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(at) {
+            *word = *word & !(1 << (entity % 64)) | u64::from(member) << (entity % 64);
+        }
     }
 }
 
@@ -125,6 +144,19 @@ mod tests {
         check("+1@10 -1@20 +2@30", 3620, None);
         check("+1@10 -1@20 +2@30", 3621, Some(2));
         check("+1@10 -1@20 +1@30 -1@40", 50, Some(1));
+    }
+
+    #[test]
+    fn members_are_remembered_by_bit() {
+        let mut members = Members::default();
+        for entity in [0, 63, 64, 1_000] {
+            assert!(!members.contains(entity));
+            members.set(entity, false);
+            members.set(entity, true);
+            assert!(members.contains(entity) && !members.contains(entity + 1));
+        }
+        members.set(63, false);
+        assert!(!members.contains(63) && members.contains(0) && members.contains(64));
     }
 
     #[test]

@@ -39,6 +39,30 @@ const SILENCE_SECS: u32 = 2 * 24 * 3600;
 /// How often that is looked at: the grid of AWS.
 const SILENCE_GRID_SECS: i64 = 300;
 
+/// Operations that are looked ahead at once: more misses than a core can have under way at a time.
+const AHEAD: usize = 32;
+
+type SetKey = Option<SetId>;
+
+/// Metrics that an operation observes first.
+const fn first_metrics(what: What) -> &'static [AwsMetric] {
+    match what {
+        What::Publish => &[AwsMetric::NumMessagesSent, AwsMetric::MessageByteSize],
+        What::Delivery => &[AwsMetric::NumMessagesReceived],
+        What::Connect | What::Attempt => &[AwsMetric::NumConnectionAttempts],
+        What::Disconnect => &[AwsMetric::NumDisconnects],
+        What::AuthFailure | What::Denied => &[AwsMetric::NumAuthorizationFailures],
+        What::Report => &[AwsMetric::AllBytesOut, AwsMetric::NumListeningTcpPorts],
+        What::SessionOver
+        | What::Seen
+        | What::AssignThing
+        | What::AssignAddress
+        | What::Boundary
+        | What::Reassign
+        | What::Blind => &[],
+    }
+}
+
 /// An entity: 40 bytes, and its slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Entity {
@@ -85,6 +109,34 @@ impl Shard {
     /// Folds the operations that a batch has for shard `index`.
     pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Vec<Raw>) {
         let Some(ops) = batch.ops.get(index) else { return };
+        for ops in ops.chunks(AHEAD) {
+            self.look_ahead(ops);
+            self.run_some(index, ops, batch, out);
+        }
+    }
+
+    /// Reads what the operations will need, before it is needed. These reads do not wait for each
+    /// other, those of the operations mostly would: with many entities each is a miss of the cache.
+    fn look_ahead(&self, ops: &[Op]) {
+        let mut runs = [(0, SetKey::default()); AHEAD];
+        for (run, op) in runs.iter_mut().zip(ops) {
+            if let Some(entity) = self.entities.get(op.entity as usize / self.shards) {
+                *run = (entity.slots, Some(entity.set));
+            }
+        }
+        let mut seen = 0;
+        for ((start, set), op) in runs.iter().zip(ops) {
+            let Some(set) = set else { continue };
+            for &metric in first_metrics(op.what) {
+                for &order in self.compiled.set(*set).listeners(metric) {
+                    seen |= u32::from(self.slots.is_in_alarm(*start, order));
+                }
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
+    fn run_some(&mut self, index: usize, ops: &[Op], batch: &Batch, out: &mut Vec<Raw>) {
         for op in ops {
             match op.what {
                 What::AssignThing | What::AssignAddress => {

@@ -45,6 +45,12 @@ impl Slots {
         self.all.get_mut(start..start + len).unwrap_or_default()
     }
 
+    /// Whether the slot `order` of the run is in alarm. Reads one word of it.
+    #[inline]
+    pub(crate) fn is_in_alarm(&self, start: u32, order: u16) -> bool {
+        self.all.get(start as usize + usize::from(order)).is_some_and(Slot::in_alarm)
+    }
+
     pub(crate) fn memory(&self) -> usize {
         let free: usize = self.free.values().map(|starts| starts.capacity() * 4).sum();
         self.all.capacity() * size_of::<Slot>() + free

@@ -121,6 +121,19 @@ proptest! {
     }
 
     #[test]
+    fn no_time_is_too_strange(times in proptest::collection::vec((any::<i64>(), any::<i64>()), 1..40)) {
+        let mut engine = engine(&many_rules(), &registry(), 2);
+        for (at, arrival) in times {
+            let at = fleet::time::Timestamp::from_millis(at);
+            let kind = fleet::event::EventKind::Publish { client: "t1", topic: "t", bytes: 1 };
+            let arrival = fleet::time::Timestamp::from_millis(arrival).max(engine.front().now());
+            let event = fleet::event::Event { at, kind };
+            engine.stage_event(engine.seq() + 1, detector::input::SourceId(1), arrival, &event);
+            engine.flush(&mut |_| {});
+        }
+    }
+
+    #[test]
     fn ids_are_unique_and_violations_begin_before_they_end(steps in steps()) {
         let (transitions, engine) = fold(&script(&steps), 2, 20);
         let mut ids: Vec<_> = transitions.iter().map(|transition| &transition.id).collect();
