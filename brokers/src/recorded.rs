@@ -337,5 +337,18 @@ fn refusal(reason: &'static str, place: &str, found: &str, allowed: &str) -> Ref
     Refusal { report_id: None, reason, message }
 }
 
+/// For fuzzing: decodes anything, and takes it as a state.
+///
+/// # Panics
+/// When a refused message gave an event.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    let mut decoder = RecordedDecoder::new();
+    let mut events = 0_u64;
+    let decoded = decoder.decode(SourceId(0), Timestamp::default(), "", bytes, &mut |_| events += 1);
+    assert!(events == 0 || matches!(decoded, Decoded::Relevant { .. }));
+    drop(decoder.restore(bytes));
+}
+
 #[cfg(test)]
 mod tests;

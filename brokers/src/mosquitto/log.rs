@@ -107,10 +107,11 @@ impl Decoder for LogDecoder {
             Err(refusal) => return Decoded::Refused(refusal),
         };
         // A source is remembered from its first line that matters.
-        let mut unknown = Source::default();
-        let known = self.sources.get_mut(&source);
-        let is_new = known.is_none();
-        let state = known.unwrap_or(&mut unknown);
+        let mut new = None;
+        let state = match self.sources.get_mut(&source) {
+            Some(known) => known,
+            None => new.insert(Source::default()),
+        };
         if class == topic::Class::Gap {
             state.gap(sink);
             return Decoded::Relevant { report_id: None };
@@ -127,8 +128,8 @@ impl Decoder for LogDecoder {
         match state.take(text, &line, stamp.is_some(), place, &mut self.counters, sink) {
             Effect::None => Decoded::Irrelevant,
             Effect::Some => {
-                if is_new {
-                    self.sources.insert(source, unknown);
+                if let Some(new) = new {
+                    self.sources.insert(source, new);
                 }
                 Decoded::Relevant { report_id: None }
             }
@@ -155,6 +156,25 @@ impl Decoder for LogDecoder {
             postcard::from_bytes(state).map_err(|error| format!("state of the log decoder: {error}"))?;
         self.sources = state.sources;
         Ok(())
+    }
+}
+
+/// For fuzzing: decodes the lines of any text, with a save and a restore in between.
+///
+/// # Panics
+/// When a restored decoder does not go on as the saved one.
+#[doc(hidden)]
+pub fn fuzz(bytes: &[u8]) {
+    let (mut decoder, mut restored) = (LogDecoder::new(), LogDecoder::new());
+    for line in bytes.split(|&byte| byte == b'\n') {
+        let (mut events, mut again) = (0_u64, 0_u64);
+        let arrival = Timestamp::from_secs(1_700_000_000);
+        let decoded = decoder.decode(SourceId(0), arrival, "", line, &mut |_| events += 1);
+        let repeated = restored.decode(SourceId(0), arrival, "", line, &mut |_| again += 1);
+        assert_eq!((&decoded, events), (&repeated, again));
+        assert!(events == 0 || matches!(decoded, Decoded::Relevant { .. }));
+        restored = LogDecoder::new();
+        assert_eq!(restored.restore(&decoder.save()), Ok(()));
     }
 }
 

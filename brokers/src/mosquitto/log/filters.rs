@@ -5,6 +5,13 @@
 //! `Received SUBSCRIBE from CLIENT`, each filter after a tab, and `Sending SUBACK`. With both,
 //! a filter that is not confirmed before the next one was refused (dynamic security on 2.0 says
 //! nothing else; 2.1 prints `(denied)`); with debug alone a request counts as granted.
+//!
+//! A filter line begins with the id and ends with the filter, both chosen by the client, so a
+//! client named `Client b` can unsubscribe from `closed its connection.` and print what looks like
+//! the end of `b`. Debug lines and the topic tell such lines apart. In a file without debug lines
+//! that is known to hold filter lines, nothing does: while a client with such an id is connected,
+//! lines that could be its own are counted as ambiguous and give no event, neither about it nor
+//! about anybody else.
 
 use fleet::event::{Action, EventKind};
 use serde::{Deserialize, Serialize};
@@ -138,9 +145,9 @@ impl Filters {
         (filter == expected).then_some(Granted { client, filter, wish: packet.wish })
     }
 
-    /// Whether such a line needs no announcement to be one.
-    pub(super) fn unsubscribes_are_logged(&self) -> bool {
-        self.unsubscribes_logged
+    /// Whether lines of `log_type subscribe` or `unsubscribe` were seen.
+    pub(super) fn are_logged(&self) -> bool {
+        self.subscribes_logged || self.unsubscribes_logged
     }
 }
 

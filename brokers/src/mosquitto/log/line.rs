@@ -124,9 +124,9 @@ impl<'a> Message<'a> {
     /// All readings as client id and topic. More than one only where id or topic imitate the log.
     pub(super) fn readings(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
         let head = self.head;
-        head.match_indices(" (d").filter_map(move |(at, _)| {
-            let topic = flags(head.get(at + 3..)?)?;
-            Some((head.get(..at)?, topic))
+        head.match_indices('(').filter_map(move |(at, _)| {
+            let topic = flags(head.get(at..)?.strip_prefix("(d")?)?;
+            Some((head.get(..at)?.strip_suffix(' ')?, topic))
         })
     }
 }
@@ -219,10 +219,12 @@ fn message(verb: Verb, rest: &str, cut: bool) -> Option<Message<'_>> {
         return Some(Message { verb, head: rest, bytes: None });
     }
     let body = rest.strip_suffix(" bytes))")?;
-    let (head, size) = body.rsplit_once("', ... (")?;
-    if number(size) != Some("") {
+    let head = body.trim_end_matches(|c: char| c.is_ascii_digit());
+    let size = body.get(head.len()..)?;
+    if size.is_empty() {
         return None;
     }
+    let head = head.strip_suffix("', ... (")?;
     // MQTT payloads are smaller than 2^28 bytes.
     Some(Message { verb, head, bytes: Some(size.parse().unwrap_or(u32::MAX)) })
 }
@@ -249,9 +251,9 @@ fn new(text: &str, cut: bool) -> Option<Line<'_>> {
 /// Reads `ID (p2, c1, k60, u'USER').`, or without `p` as before 1.6, or without user, from the right.
 fn identity(text: &str) -> Option<(&str, Option<&str>, Form)> {
     let body = text.strip_suffix(").")?;
-    body.rmatch_indices(" (").find_map(|(at, _)| {
-        let (user, form) = parameters(body.get(at + 2..)?)?;
-        Some((body.get(..at)?, user, form))
+    body.rmatch_indices('(').find_map(|(at, _)| {
+        let (user, form) = parameters(body.get(at + 1..)?)?;
+        Some((body.get(..at)?.strip_suffix(' ')?, user, form))
     })
 }
 
@@ -301,10 +303,11 @@ fn client(text: &str) -> Option<Line<'_>> {
 
 /// `ID negotiated TLSv1.3 cipher NAME`, or `from IP:PORT appears to be using TLS ...`.
 fn is_negotiation(rest: &str) -> bool {
-    let negotiated = rest.rsplit_once(" negotiated TLSv").is_some_and(|(_, tail)| {
-        tail.split_once(" cipher ").is_some_and(|(_, cipher)| !cipher.contains([' ', '.']))
-    });
-    negotiated || rest.ends_with(" appears to be using TLS to connect to a non-TLS listener.")
+    if rest.ends_with('.') {
+        return rest.ends_with(" appears to be using TLS to connect to a non-TLS listener.");
+    }
+    rest.rsplit_once(" negotiated TLSv")
+        .is_some_and(|(_, tail)| tail.split_once(" cipher ").is_some_and(|(_, cipher)| !cipher.contains(' ')))
 }
 
 use DisconnectReason as Reason;
@@ -354,9 +357,11 @@ fn errno_text(text: &str) -> (Reason, EndKind) {
 
 /// `ID [IP:PORT] disconnected.` or `ID [IP:PORT] disconnected: REASON.`
 fn bracketed_end(rest: &str) -> Option<(End<'_>, Peer)> {
-    let (head, tail) = rest.rsplit_once("] disconnected")?;
-    let (id, peer) = head.rsplit_once(" [")?;
-    let peer = Peer::read(peer)?;
+    let (head, tail) = rest
+        .rmatch_indices(']')
+        .find_map(|(at, _)| Some((rest.get(..at)?, rest.get(at..)?.strip_prefix("] disconnected")?)))?;
+    let (id, peer) = head.rsplit_once('[')?;
+    let (id, peer) = (id.strip_suffix(' ')?, Peer::read(peer)?);
     let (reason, nobody, raw) = if tail == "." {
         (Reason::Clean, EndKind::NoConnect, "disconnected")
     } else {

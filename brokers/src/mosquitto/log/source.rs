@@ -315,7 +315,7 @@ impl Source {
         let is_login = ending.nobody == EndKind::Auth && (unnamed || claimed || !self.unresolved.is_empty());
         if is_session && !is_login && !claimed {
             self.disconnect(ending, place, sink);
-        } else if unnamed || is_login || (self.complete && !self.unresolved.is_empty()) {
+        } else if unnamed || is_login || claimed || (self.complete && !self.unresolved.is_empty()) {
             let claim = (!unnamed).then(|| ending.id.into());
             let end = End { kind: ending.nobody, claim, at: place.at, arrival: place.arrival };
             let named = refused.filter(|_| unnamed).and_then(|refused| refused.address());
@@ -428,7 +428,7 @@ impl Source {
         let may_unsubscribe = match line {
             Line::Other => true,
             Line::Noise => false,
-            _ => self.filters.unsubscribes_are_logged(),
+            _ => self.filters.are_logged(),
         };
         match reading {
             Reading::No if may_unsubscribe => filters::read(text, Wish::Unsubscribe, &self.sessions),
