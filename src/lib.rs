@@ -2,5 +2,6 @@
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod files;
 pub mod serve;

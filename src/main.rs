@@ -7,11 +7,12 @@ use clap::{CommandFactory as _, Parser as _};
 use fleetward::{
     cli::{
         Exit,
-        arguments::{Arguments, Command, ConfigArguments, ListArguments},
+        arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
         output, replay,
     },
+    demo::{self, DemoOptions},
     serve,
 };
 use mitigations::log::verify_log;
@@ -58,7 +59,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             clap_complete::generate(shell, &mut Arguments::command(), "fleetward", &mut io::stdout());
             Ok(Exit::Done)
         }
-        Command::Demo(_) => anyhow::bail!("the demo is not here yet"),
+        Command::Demo(arguments) => demo(&arguments),
     }
 }
 
@@ -98,6 +99,21 @@ fn serve(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
         tracing::warn!(%problem, "configuration");
     }
     runtime()?.block_on(serve::run(&arguments.config, settings, definitions))?;
+    Ok(Exit::Done)
+}
+
+fn demo(arguments: &DemoArguments) -> anyhow::Result<Exit> {
+    let options = DemoOptions {
+        duration: arguments.duration,
+        json: arguments.json,
+        seed: arguments.seed,
+        devices: arguments.devices,
+        speed: arguments.speed,
+    };
+    if options.json {
+        start_log("warn", false);
+    }
+    runtime()?.block_on(demo::run(options))?;
     Ok(Exit::Done)
 }
 

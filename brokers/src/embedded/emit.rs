@@ -7,7 +7,7 @@ use fleet::event::{Event, EventKind};
 use tokio::sync::mpsc::{Sender, error::TrySendError};
 
 use super::Clock;
-use super::record as recorded;
+use crate::recorded;
 
 /// What became of the broker's events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,6 @@ mod access;
 mod control;
 mod emit;
 mod hooks;
-mod record;
 mod sessions;
 #[cfg(test)]
 mod tests;
