@@ -96,6 +96,8 @@ pub(super) struct Board {
     pub(super) log: VecDeque<LogLine>,
     pub(super) quarantines: Vec<Quarantine>,
     pub(super) told: BTreeSet<Told>,
+    /// Violations that were shown.
+    shown: BTreeSet<String>,
     pub(super) opened: u64,
     pub(super) cleared: u64,
 }
@@ -110,6 +112,9 @@ impl Board {
         match transition.kind {
             TransitionKind::InAlarm => {
                 self.opened += 1;
+                if self.shown.len() < KEPT_MAX {
+                    self.shown.insert(transition.violation_id.clone());
+                }
                 let value = transition.value.as_ref().map(value_text).unwrap_or_default();
                 self.log(
                     transition.at,
@@ -135,8 +140,12 @@ impl Board {
         }
     }
 
-    /// Takes in how far a task is. True if that is worth telling.
+    /// Takes in how far a task is. True if that is worth telling. An answer can be quicker than
+    /// the news of its alarm, and is then left for the next time, so that it is shown after it.
     pub(super) fn task(&mut self, task: &Task) -> bool {
+        if !self.shown.contains(&task.violation_id) {
+            return false;
+        }
         let (proved, checks, note) = match &task.state {
             TaskState::Verified { checks } => (Some(true), checks.clone(), "proved".to_owned()),
             TaskState::NotHeld { seen } => (Some(false), Vec::new(), format!("does not hold: {seen}")),

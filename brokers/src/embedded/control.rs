@@ -60,34 +60,27 @@ impl EmbeddedControl {
         let login = access.login_with_right_password(who);
         let topic = format!("devices/{}/telemetry", subject.client_id);
         let filter = "fleet/#";
-        let denied = |denied: bool| if denied { "denied" } else { "allowed" }.to_owned();
+        let seen =
+            |denied: bool, of: &str| format!("{} on `{of}`", if denied { "denied" } else { "allowed" });
         let (publish, subscribe) = (!access.may_publish(who, &topic), !access.may_subscribe(who, filter));
         vec![
             Check {
-                what: "it has no session".to_owned(),
+                what: "no session".to_owned(),
                 held: !live,
                 seen: if live { "a session is live" } else { "no session" }.to_owned(),
             },
             Check {
-                what: "a login with its right password is refused".to_owned(),
+                what: "login refused".to_owned(),
                 held: matches!(login, Login::NotAllowed | Login::BadCredentials),
                 seen: match login {
-                    Login::Device | Login::Service => "accepted",
-                    Login::BadCredentials => "refused: bad user name or password",
-                    Login::NotAllowed => "refused: not authorized",
+                    Login::Device | Login::Service => "its right password is accepted",
+                    Login::BadCredentials => "its password is refused",
+                    Login::NotAllowed => "its right password is refused: not authorized",
                 }
                 .to_owned(),
             },
-            Check {
-                what: format!("publishing to `{topic}` is denied"),
-                held: publish,
-                seen: denied(publish),
-            },
-            Check {
-                what: format!("subscribing to `{filter}` is denied"),
-                held: subscribe,
-                seen: denied(subscribe),
-            },
+            Check { what: "publish denied".to_owned(), held: publish, seen: seen(publish, &topic) },
+            Check { what: "subscribe denied".to_owned(), held: subscribe, seen: seen(subscribe, filter) },
         ]
     }
 
@@ -168,7 +161,8 @@ impl Control for EmbeddedControl {
 pub(super) async fn end_session(shared: &Shared, id: &Id) {
     let mut entry = shared.context.extends.shared().await.entry(id.clone());
     if let Err(error) = entry.kick(true, true, true).await {
-        tracing::warn!(client = %id.client_id, %error, "a session did not answer when it was ended");
+        // It was ending by itself at that moment.
+        tracing::debug!(client = %id.client_id, %error, "a session did not answer when it was ended");
     }
     if shared.sessions().end(id) {
         let client: &str = &id.client_id;

@@ -107,7 +107,7 @@ pub enum StartError {
     NotLoopback(SocketAddr),
 }
 
-/// A running broker. It stops listening and ends all sessions when it is dropped.
+/// A running broker. Dropping it stops listening; [`EmbeddedBroker::stop`] also ends the sessions.
 #[derive(Debug)]
 pub struct EmbeddedBroker {
     shared: Arc<Shared>,
