@@ -4,6 +4,7 @@ use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
+use fleet::store::Table;
 use fleetward::{
     cli::{
         Exit,
@@ -12,10 +13,14 @@ use fleetward::{
         client::{self, Client},
         output, replay,
     },
+    config::settings::Settings,
     demo::{self, DemoOptions},
     serve,
 };
-use mitigations::log::verify_log;
+use mitigations::{
+    log::{Head, verify_log},
+    response::LOG_HEAD_KEY,
+};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -160,8 +165,28 @@ fn verify(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
         loaded.problems.iter().for_each(|problem| output::complain(&output::printable(&problem.to_string())));
         return Ok(Exit::BadConfiguration);
     };
-    let path = settings.data_dir.join("actions.log");
-    let head = verify_log(&path, None).with_context(|| format!("`{}` is broken", path.display()))?;
-    output::line(&format!("{}: unbroken, {head:?}", path.display()))?;
+    let path = settings.data_dir.join(serve::ACTIONS_LOG);
+    let expected = expected_head(&settings)?;
+    let head =
+        verify_log(&path, expected.as_ref()).with_context(|| format!("`{}` is broken", path.display()))?;
+    let how = if expected.is_some() { "as the store says" } else { "in itself; the store knows no end" };
+    output::line(&format!(
+        "{}: unbroken {how}, {} entries, ends with {}",
+        path.display(),
+        head.seq,
+        head.hash
+    ))?;
     Ok(Exit::Done)
+}
+
+/// Where the log must end: what a running Fleetward says, else what the store says.
+fn expected_head(settings: &Settings) -> anyhow::Result<Option<Head>> {
+    let running =
+        runtime()?.block_on(async { Client::new(settings).ok()?.get("/fleetward/v1/status").await.ok() });
+    if let Some(status) = running {
+        return Ok(status.get("actionsLog").and_then(|head| serde_json::from_value(head.clone()).ok()));
+    }
+    let store = serve::open_store(settings)?;
+    let value = store.get(Table::Meta, LOG_HEAD_KEY)?;
+    Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
 }

@@ -13,11 +13,11 @@ use brokers::{
         control::{DynsecControl, DynsecSettings},
     },
     mqtt::{
-        settings::{Connection, Identity, Protocol, Secret, Tls},
+        settings::{Connection, Identity, Protocol, Tls},
         status::Status,
     },
 };
-use fleet::time::Timestamp;
+use fleet::{secret::Secret, time::Timestamp};
 use mitigations::control::{Control, ControlError, Subject, Undo};
 use serde_json::{Value, json};
 use support::{Mosquitto, Setup, Who, pki::Pki, wait_for};

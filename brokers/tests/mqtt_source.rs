@@ -16,13 +16,14 @@ use std::{
 };
 
 use brokers::mqtt::{
-    settings::{Connection, Identity, Protocol, Secret, Settings, Tls},
+    settings::{Connection, Identity, Protocol, Settings, Tls},
     source::{self, MqttSource},
     status::{Clock, FailureKind, State, Status},
 };
 use detector::input::{Format, Input, Outcome, Receipt, Refusal, SourceId};
 use fleet::{
     report::{self, ReportBuf},
+    secret::Secret,
     time::Timestamp,
 };
 use support::{Mosquitto, PATIENCE, Setup, Who, pki::Pki};

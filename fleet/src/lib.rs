@@ -10,5 +10,6 @@ pub mod metric;
 pub mod problem;
 pub mod registry;
 pub mod report;
+pub mod secret;
 pub mod store;
 pub mod time;

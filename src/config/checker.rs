@@ -7,8 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fleet::problem::{Problem, nearest};
-use mitigations::secret::{Secret, SecretRef};
+use fleet::{
+    problem::{Problem, nearest},
+    secret::Secret,
+};
+use mitigations::secret::SecretRef;
 use toml::Spanned;
 
 /// Reads an environment variable; passed in, so that resolving is testable.

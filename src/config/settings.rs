@@ -7,10 +7,7 @@ use std::{
     time::Duration,
 };
 
-use brokers::mqtt::{
-    self,
-    settings::{Connection, Identity, Protocol, Settings as MqttSettings, Tls},
-};
+use brokers::mqtt::settings::{Connection, Identity, Protocol, Settings as MqttSettings, Tls};
 use detector::input::SourceId;
 use fleet::store::Engine;
 use mitigations::{
@@ -289,8 +286,7 @@ fn connection(reach: Reach<'_>, place: &str, check: &mut Checker<'_>) -> Connect
     let port =
         reach.port.map_or(default_port, |port| check.range(port, &format!("{place}: port"), 1..=u16::MAX));
     let mut connection = Connection::new(reach.host.get_ref(), port, reach.client_id.get_ref());
-    let password = check.secret(reach.password, &format!("{place}: password"));
-    connection.password = password.map(|secret| mqtt::settings::Secret::new(secret.expose()));
+    connection.password = check.secret(reach.password, &format!("{place}: password"));
     if let (Some(password), None) = (reach.password, &reach.username) {
         check.error(password, place, "a password is given, but no `username`".into());
         connection.password = None;

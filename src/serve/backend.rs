@@ -104,6 +104,7 @@ impl Backend for Known {
                 "refused": counters.refused,
             },
             "deadLetters": dead,
+            "actionsLog": self.response.log_head(),
         })
     }
 

@@ -45,7 +45,7 @@ use fleet::{
 use mitigations::{
     control::Control,
     outbox::Outbox,
-    response::{ExecutorOptions, Parts, Response},
+    response::{Parts, Response},
 };
 use tokio::{
     net::TcpListener,
@@ -65,6 +65,9 @@ use crate::{
     config::settings::Settings,
     files::Definitions,
 };
+
+/// The record of responses, in the data folder.
+pub const ACTIONS_LOG: &str = "actions.log";
 
 /// How long stopping may take, each for sources, deliveries and engine.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -94,10 +97,10 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
             control: control(&settings, &clock)?,
             groups: Arc::new(groups.clone()),
             clock: Arc::clone(&clock),
-            log: settings.data_dir.join("actions.log"),
+            log: settings.data_dir.join(ACTIONS_LOG),
         },
         definitions.rules.clone(),
-        ExecutorOptions::default(),
+        settings.response.executor,
     )?;
     let health = Arc::new(Health::default());
     let (handle, recorder) = start_engine(&settings, &definitions, &store, &response, &health)?;
@@ -194,7 +197,11 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the data folder `{}`", path.display()))
 }
 
-fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+/// Opens the store of these settings; only one process may hold it.
+///
+/// # Errors
+/// When another process holds it, or it cannot be read.
+pub fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
     let path = settings.data_dir.join("store");
     let store = store::open(settings.store, &path)
         .with_context(|| format!("cannot open the store `{}`", path.display()))?;

@@ -220,10 +220,8 @@ impl Running {
     #[must_use]
     pub fn missing(&self) -> Vec<String> {
         let mqtt = self.mqtt.iter().filter_map(|(name, source)| {
-            let status = source.status().borrow().clone();
-            let reason =
-                status.last_failure.as_ref().map_or("connecting", |failure| &failure.message).to_owned();
-            (!status.is_connected()).then(|| format!("source {name}: not connected: {reason}"))
+            let wrong = what_is_wrong(&source.status().borrow())?;
+            Some(format!("source {name}: {wrong}"))
         });
         let logs = self.logs.iter().filter_map(|(name, tail)| {
             tail.status().last_error().map(|error| format!("source {name}: {error}"))
@@ -292,4 +290,17 @@ impl Running {
             source.stop().await;
         }
     }
+}
+
+fn what_is_wrong(status: &mqtt::status::Status) -> Option<String> {
+    if !status.is_connected() {
+        let reason = status.last_failure.as_ref().map_or("connecting", |failure| &failure.message);
+        return Some(format!("not connected: {reason}"));
+    }
+    if !status.refused_filters.is_empty() {
+        return Some(format!("the broker refuses to subscribe us to {}", status.refused_filters.join(", ")));
+    }
+    status
+        .stuck_on_oversized
+        .map(|bytes| format!("a message of {bytes} bytes is too large and comes again and again"))
 }

@@ -1,32 +1,9 @@
 //! How to reach a broker, and what to take from it.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
+use fleet::secret::Secret;
 use thiserror::Error;
-
-/// A password or similar, kept out of every message: it has no `Display`, and its `Debug` says nothing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// Takes a secret as read from its file or environment variable.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The secret itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
 
 /// Version of the MQTT protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

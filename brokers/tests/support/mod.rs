@@ -212,6 +212,11 @@ impl Mosquitto {
         wait_for("the port to be free again", || self.try_start().then_some(()));
     }
 
+    /// Process id while it runs.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// The broker's log so far.
     pub fn log(&self) -> String {
         let read = |path: &Path| fs::read(path).unwrap_or_default();

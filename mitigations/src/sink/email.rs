@@ -294,13 +294,13 @@ fn delivery_error(error: &SmtpError) -> DeliveryError {
 
 #[cfg(test)]
 mod tests {
+    use fleet::secret::Secret;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
         alarm::{Alarm, tests::alarm},
         alert::of_alarm,
-        secret::Secret,
     };
 
     fn build(toml: &str) -> Result<Email, String> {

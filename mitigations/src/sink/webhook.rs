@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use fleet::time::Timestamp;
+use fleet::{secret::Secret, time::Timestamp};
 use hmac::{Hmac, Mac};
 use reqwest::{Client, StatusCode, Url, header, redirect};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::{DeliveryError, KeyError, Sink, is_loopback, render, tls};
 use crate::{
     alert::Alert,
     control::BoxFuture,
-    secret::{Secret, SecretReader, SecretRef},
+    secret::{SecretReader, SecretRef},
     task::hex,
 };
 

@@ -8,6 +8,7 @@ use std::{
 
 use fleet::{
     event::Attribution,
+    secret::Secret,
     store::{Batch, Engine, open},
     time::Timestamp,
 };
@@ -15,7 +16,7 @@ use mitigations::{
     alarm::{Alarm, AlarmKind, Entity},
     alert::{self, Alert, ResponseNote},
     outbox::{Outbox, Workers},
-    secret::{Secret, SecretRef},
+    secret::SecretRef,
     sink::{self, AlertOptions},
     task::TaskId,
 };

@@ -273,6 +273,27 @@ impl Waiting {
     }
 }
 
+/// For fuzzing: takes anything as a message of the response topic while two requests wait.
+///
+/// # Panics
+/// When a request is answered with another number of replies than it has commands.
+#[doc(hidden)]
+pub fn fuzz_answer(payload: &[u8]) {
+    let mut waiting = Waiting::new(0xab);
+    let mut answers = Vec::new();
+    for count in [2, 1] {
+        let (answer, answered) = oneshot::channel();
+        waiting.enter(Request { commands: vec![Map::new(); count], answer }, &mut Vec::new());
+        answers.push((count, answered));
+    }
+    waiting.take(payload);
+    for (count, mut answered) in answers {
+        if let Ok(replies) = answered.try_recv() {
+            assert!(replies.is_ok_and(|replies| replies.len() == count));
+        }
+    }
+}
+
 /// A caller that gave up waiting is no problem.
 fn reply(
     answer: oneshot::Sender<Result<Vec<Reply>, ControlError>>,
