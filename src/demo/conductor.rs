@@ -133,7 +133,7 @@ impl Conductor {
         let Some(player) = self.player.take() else { return Ok(None) };
         let stop = self.stop.clone();
         let mut playing = tokio::spawn(async move { player.play(&stop).await });
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut interrupted = pin!(interrupted());
         let mut step = interval(STEP);
         step.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let player = loop {
@@ -255,6 +255,25 @@ impl Conductor {
             }
             written => Ok(written?),
         }
+    }
+}
+
+/// Waits for Ctrl-C or, where the system has it, SIGTERM.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "Ctrl-C cannot be waited for");
+        std::future::pending().await
     }
 }
 
