@@ -6,6 +6,12 @@
 //! a line breaks the chain at that place; that the end was not cut off is shown by a
 //! [`Head`] kept elsewhere (the task store keeps one with every task it writes).
 //!
+//! A line is made durable by the store, in the one commit that also holds what the line is
+//! about, and then written to the file without waiting for the disk: waiting for two files
+//! would double the time from alarm to action. The store keeps each line until the file is
+//! synced, which happens every [`UNSYNCED_MAX`] lines, and [`Log::open`] writes again what the
+//! store kept. So the file holds every line that was committed, whatever a crash left of it.
+//!
 //! The file is never shortened or rotated here: it is a record. A line has about 500 bytes;
 //! there is one per decision and step, so it grows with alarms that a rule matches, not with events.
 
@@ -26,6 +32,8 @@ use crate::task::hex;
 const LINE_BYTES_MAX: usize = 64 << 10;
 /// `,"hash":"` + 64 digits + `"}`
 const SEAL_BYTES: usize = 9 + 64 + 2;
+/// Lines that may wait for the file to be synced. The store holds them meanwhile.
+pub const UNSYNCED_MAX: u64 = 256;
 const FIRST_PREV: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Where the chain ends.
@@ -77,14 +85,38 @@ pub enum LogError {
     },
 }
 
+/// A line, and where in the file it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Number of the line, from 1.
+    pub seq: u64,
+    /// Bytes before it.
+    pub at: u64,
+    /// The line with its end.
+    pub text: String,
+}
+
+/// Lines that follow the last one, to be committed and then written.
+#[derive(Clone, Debug, Default)]
+pub struct Sealed {
+    /// The lines in their order.
+    pub lines: Vec<Line>,
+    /// Where the chain ends with them.
+    pub head: Head,
+}
+
 /// The log, open for appending.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: File,
     head: Head,
-    /// Length of the part that holds whole lines.
+    /// Length of the part that holds whole lines, once `unwritten` is written.
     len: u64,
+    /// Lines that the file did not take yet.
+    unwritten: Vec<u8>,
+    /// Last line that is known to be on disk.
+    synced: u64,
 }
 
 /// The chained part of a line, to read it back.
@@ -95,12 +127,14 @@ struct Links {
 }
 
 impl Log {
-    /// Opens the log at `path`, or begins one. A last line that a crash cut short was never
+    /// Opens the log at `path`, or begins one, and writes again the lines that the store `kept`
+    /// because the file was not synced after them. A last line that a crash cut short was never
     /// relied on: it is removed.
     ///
     /// # Errors
-    /// When the file system fails or the last whole line does not hold its own hash.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
+    /// When the file system fails, the last whole line does not hold its own hash, or the kept
+    /// lines do not follow it.
+    pub fn open(path: &Path, kept: &[Line]) -> Result<Self, LogError> {
         let io = |doing| move |source| LogError::Io { doing, path: path.to_owned(), source };
         let mut file = OpenOptions::new()
             .read(true)
@@ -109,27 +143,36 @@ impl Log {
             .open(path)
             .map_err(io("open the log of actions"))?;
         let size = file.seek(SeekFrom::End(0)).map_err(io("read"))?;
-        let tail = read_tail(&mut file, size).map_err(io("read"))?;
-        let whole = tail.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        let cut = (tail.len() - whole) as u64;
-        if cut > 0 {
-            tracing::warn!(path = %path.display(), bytes = cut, "removed the unfinished last line of the log of actions");
-            file.set_len(size - cut).map_err(io("shorten"))?;
+        let end = kept.first().map_or(size, |line| line.at.min(size));
+        let (mut head, whole) = head_at(&mut file, end, path)?;
+        if end - whole > 0 {
+            tracing::warn!(path = %path.display(), bytes = end - whole, "removed the unfinished last line of the log of actions");
         }
-        let last = tail.get(..whole).unwrap_or_default();
-        let head = match last.strip_suffix(b"\n") {
-            Some(lines) => {
-                let line = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
-                let (links, hash) = unseal(line).ok_or_else(|| LogError::Broken {
-                    path: path.to_owned(),
-                    line: 0,
-                    what: "the last line does not hold its own hash; the log was changed",
-                })?;
-                Head { seq: links.seq, hash }
+        if let Some(first) = kept.first() {
+            let before = unseal(first.text.trim_end_matches('\n').as_bytes())
+                .map(|(links, _)| Head { seq: links.seq.saturating_sub(1), hash: links.prev });
+            match before {
+                Some(before) if before == head && whole == first.at => {}
+                before => {
+                    return Err(LogError::Cut { path: path.to_owned(), head: before.unwrap_or_default() });
+                }
             }
-            None => Head::default(),
-        };
-        Ok(Self { path: path.to_owned(), file, head, len: size - cut })
+        }
+        if size > whole {
+            file.set_len(whole).map_err(io("shorten"))?;
+        }
+        let mut len = whole;
+        for line in kept {
+            head = next_head(&head, line.text.as_bytes()).map_err(|what| LogError::Broken {
+                path: path.to_owned(),
+                line: line.seq,
+                what,
+            })?;
+            file.write_all(line.text.as_bytes()).map_err(io("append to"))?;
+            len += line.text.len() as u64;
+        }
+        file.sync_data().map_err(io("sync"))?;
+        Ok(Self { path: path.to_owned(), file, synced: head.seq, head, len, unwritten: Vec::new() })
     }
 
     /// Where the chain ends.
@@ -138,40 +181,99 @@ impl Log {
         &self.head
     }
 
-    /// Appends entries and waits until they are on disk.
+    /// Last line that is on disk: of it and those before, the store need keep none.
+    #[must_use]
+    pub const fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// The lines of `entries`, as they follow the last one. Changes nothing.
+    #[must_use]
+    pub fn seal(&self, entries: &[(Timestamp, serde_json::Value)]) -> Sealed {
+        let mut sealed = Sealed { lines: Vec::with_capacity(entries.len()), head: self.head.clone() };
+        let mut at = self.len;
+        for (time, entry) in entries {
+            let (text, hash) = seal(&sealed.head, *time, entry);
+            let seq = sealed.head.seq + 1;
+            let len = text.len() as u64;
+            sealed.lines.push(Line { seq, at, text });
+            sealed.head = Head { seq, hash };
+            at += len;
+        }
+        sealed
+    }
+
+    /// Takes lines that were committed, and writes them. When the file does not take them, they
+    /// wait, and [`Log::ready`] says so before there are more.
+    pub fn append(&mut self, sealed: Sealed) {
+        for line in &sealed.lines {
+            self.unwritten.extend_from_slice(line.text.as_bytes());
+            self.len += line.text.len() as u64;
+        }
+        self.head = sealed.head;
+        if let Err(error) = self.write() {
+            tracing::error!(%error, path = %self.path.display(), "cannot append to the log of actions; the store keeps the lines");
+        }
+    }
+
+    /// Makes sure that further lines can be taken: nothing waits to be written, and not too much to be synced.
     ///
     /// # Errors
-    /// When the file system fails; then no entry is taken as written, and the part that
-    /// reached the file is taken back before the next append.
-    pub fn append(&mut self, entries: &[(Timestamp, serde_json::Value)]) -> Result<(), LogError> {
-        if entries.is_empty() {
-            return Ok(());
+    /// When the file system fails.
+    pub fn ready(&mut self) -> Result<(), LogError> {
+        self.write().map_err(|source| self.failed("append to", source))?;
+        if self.head.seq - self.synced >= UNSYNCED_MAX {
+            self.sync()?;
         }
-        let mut head = self.head.clone();
-        let mut bytes = Vec::new();
-        for (at, entry) in entries {
-            let line = seal(&head, *at, entry);
-            head = Head { seq: head.seq + 1, hash: line.hash };
-            bytes.extend_from_slice(line.text.as_bytes());
-        }
-        self.write(&bytes).map_err(|source| LogError::Io {
-            doing: "append to",
-            path: self.path.clone(),
-            source,
-        })?;
-        self.len += bytes.len() as u64;
-        self.head = head;
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // An append that failed half-way left bytes behind.
-        if self.file.metadata()?.len() != self.len {
-            self.file.set_len(self.len)?;
-        }
-        self.file.write_all(bytes)?;
-        self.file.sync_data()
+    /// Waits until all lines are on disk.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        let synced = self.write().and_then(|()| self.file.sync_data());
+        synced.map_err(|source| self.failed("sync", source))?;
+        self.synced = self.head.seq;
+        Ok(())
     }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> LogError {
+        LogError::Io { doing, path: self.path.clone(), source }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        // A write that failed half-way left bytes behind.
+        let written = self.len - self.unwritten.len() as u64;
+        if self.file.metadata()?.len() != written {
+            self.file.set_len(written)?;
+        }
+        self.file.write_all(&self.unwritten)?;
+        self.unwritten.clear();
+        Ok(())
+    }
+}
+
+/// Where the chain ends in the first `end` bytes, and the length of their whole lines.
+fn head_at(file: &mut File, end: u64, path: &Path) -> Result<(Head, u64), LogError> {
+    let read = read_tail(file, end);
+    let tail = read.map_err(|source| LogError::Io { doing: "read", path: path.to_owned(), source })?;
+    let whole = tail.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let cut = (tail.len() - whole) as u64;
+    let Some(lines) = tail.get(..whole).unwrap_or_default().strip_suffix(b"\n") else {
+        return Ok((Head::default(), end - cut));
+    };
+    let line = lines.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let (links, hash) = unseal(line).ok_or_else(|| LogError::Broken {
+        path: path.to_owned(),
+        line: 0,
+        what: "the last line does not hold its own hash; the log was changed",
+    })?;
+    Ok((Head { seq: links.seq, hash }, end - cut))
 }
 
 /// The last bytes of the file: enough for the longest line and an unfinished one.
@@ -183,12 +285,8 @@ fn read_tail(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
     Ok(tail)
 }
 
-struct Sealed {
-    text: String,
-    hash: String,
-}
-
-fn seal(head: &Head, at: Timestamp, entry: &serde_json::Value) -> Sealed {
+/// A line with its end, and its hash.
+fn seal(head: &Head, at: Timestamp, entry: &serde_json::Value) -> (String, String) {
     let begin = format!(r#"{{"seq":{},"prev":"{}","at":{},"entry":"#, head.seq + 1, head.hash, at.millis());
     let mut entry = entry.to_string();
     if begin.len() + entry.len() + SEAL_BYTES >= LINE_BYTES_MAX {
@@ -196,7 +294,7 @@ fn seal(head: &Head, at: Timestamp, entry: &serde_json::Value) -> Sealed {
     }
     let content = begin + &entry;
     let hash = sha256(content.as_bytes());
-    Sealed { text: format!("{content},\"hash\":\"{hash}\"}}\n"), hash }
+    (format!("{content},\"hash\":\"{hash}\"}}\n"), hash)
 }
 
 /// The links and the hash of a line that holds its own hash.
@@ -268,11 +366,19 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
+    fn append(log: &mut Log, entries: &[(Timestamp, serde_json::Value)]) -> Vec<Line> {
+        let sealed = log.seal(entries);
+        let lines = sealed.lines.clone();
+        log.append(sealed);
+        log.ready().unwrap();
+        lines
+    }
+
     fn filled(folder: &Path, lines: usize) -> PathBuf {
         let path = folder.join("actions.log");
-        let mut log = Log::open(&path).unwrap();
+        let mut log = Log::open(&path, &[]).unwrap();
         for n in 0..lines {
-            log.append(&[(at(1), json!({"task": n, "step": "pending ü\n"}))]).unwrap();
+            append(&mut log, &[(at(1), json!({"task": n, "step": "pending ü\n"}))]);
         }
         path
     }
@@ -281,9 +387,9 @@ mod tests {
     fn is_continued_after_being_closed() {
         let folder = tempfile::tempdir().unwrap();
         let path = filled(folder.path(), 3);
-        let mut log = Log::open(&path).unwrap();
+        let mut log = Log::open(&path, &[]).unwrap();
         assert_eq!(log.head().seq, 3);
-        log.append(&[(at(2), json!(1)), (at(3), json!(2))]).unwrap();
+        append(&mut log, &[(at(2), json!(1)), (at(3), json!(2))]);
         let head = verify_log(&path, None).unwrap();
         assert_eq!((head.seq, &head), (5, log.head()));
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 5);
@@ -296,9 +402,9 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in [0, 1, 30] {
             std::fs::write(&path, whole.get(..whole.len() - cut).unwrap()).unwrap();
-            let mut log = Log::open(&path).unwrap();
+            let mut log = Log::open(&path, &[]).unwrap();
             assert_eq!(log.head().seq, if cut == 0 { 2 } else { 1 });
-            log.append(&[(at(2), json!("next"))]).unwrap();
+            append(&mut log, &[(at(2), json!("next"))]);
             assert_eq!(verify_log(&path, None).unwrap(), *log.head());
         }
     }
@@ -336,18 +442,54 @@ mod tests {
         );
         let forged = whole.replace("\"task\":3", "\"task\":4");
         std::fs::write(&path, forged).unwrap();
-        assert!(Log::open(&path).unwrap_err().to_string().ends_with("the log was changed"));
+        assert!(Log::open(&path, &[]).unwrap_err().to_string().ends_with("the log was changed"));
+    }
+
+    #[test]
+    fn what_the_store_kept_is_written_again_whatever_the_crash_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = filled(folder.path(), 3);
+        let synced = std::fs::read(&path).unwrap();
+        let mut log = Log::open(&path, &[]).unwrap();
+        let kept = append(&mut log, &[(at(2), json!("x")), (at(2), json!("y"))]);
+        assert_eq!((log.synced(), log.head().seq), (3, 5));
+        let (whole, head) = (std::fs::read(&path).unwrap(), log.head().clone());
+        for left in synced.len()..=whole.len() {
+            let zeros = vec![0; whole.len() - left];
+            for end in [&[][..], &zeros[..], b"{\"seq\":9}\n"] {
+                std::fs::write(&path, [&whole[..left], end].concat()).unwrap();
+                let log = Log::open(&path, &kept).unwrap();
+                assert_eq!((log.head(), log.synced()), (&head, 5));
+                assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {left}");
+            }
+        }
+        for wrong in [&whole[..synced.len() - 1], &[][..]] {
+            std::fs::write(&path, wrong).unwrap();
+            let error = Log::open(&path, &kept).unwrap_err().to_string();
+            assert!(error.contains("line 3 ") && error.contains("the log was cut or replaced"), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), wrong, "left for a person to look at");
+        }
+    }
+
+    #[test]
+    fn the_file_is_synced_now_and_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(&folder.path().join("l"), &[]).unwrap();
+        for seq in 1..=2 * UNSYNCED_MAX {
+            append(&mut log, &[(at(1), json!(seq))]);
+            assert_eq!(log.synced(), seq / UNSYNCED_MAX * UNSYNCED_MAX);
+        }
     }
 
     #[test]
     fn a_huge_entry_is_recorded_by_its_hash() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l");
-        let mut log = Log::open(&path).unwrap();
-        log.append(&[(at(1), json!("x".repeat(LINE_BYTES_MAX)))]).unwrap();
+        let mut log = Log::open(&path, &[]).unwrap();
+        append(&mut log, &[(at(1), json!("x".repeat(LINE_BYTES_MAX)))]);
         assert!(std::fs::read_to_string(&path).unwrap().contains("tooLong"));
         drop(log);
-        assert_eq!(Log::open(&path).unwrap().head(), &verify_log(&path, None).unwrap());
+        assert_eq!(Log::open(&path, &[]).unwrap().head(), &verify_log(&path, None).unwrap());
     }
 
     proptest! {

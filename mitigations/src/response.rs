@@ -20,7 +20,7 @@ use crate::{
     alert::{self, Alert, ResponseNote},
     control::{BoxFuture, Control, ControlError},
     guard::{self, GuardState, HeldReason},
-    log::{Head, Log},
+    log::{Head, Line, Log, Sealed},
     outbox::{Clock, Outbox},
     rule::Rules,
     task::{Task, TaskError, TaskId, TaskState, id_of_order_key, read_task, task_key},
@@ -35,6 +35,9 @@ pub const ALARMS_MAX: usize = 1000;
 
 /// Key in [`Table::Meta`] of the [`Head`] of the log of actions, as JSON.
 pub const LOG_HEAD_KEY: &[u8] = b"actions-log-head";
+
+/// Beginning of the keys in [`Table::AuditLog`] of the lines that the file of the log may lack.
+const LINE_PREFIX: &[u8] = b"actions/";
 
 /// Records pruned in one commit at most, so that a lowered bound does not stall an alarm.
 const PRUNED_MAX: usize = 2 * ALARMS_MAX;
@@ -166,6 +169,8 @@ struct State {
     /// Records in the store.
     kept: usize,
     log: Log,
+    /// Last line of the log that the store does not keep any more, because the file is synced.
+    let_go: u64,
 }
 
 impl Response {
@@ -175,13 +180,16 @@ impl Response {
     /// # Errors
     /// When the store or the log fail, or a record cannot be read.
     pub fn open(parts: Parts, rules: Rules, options: ExecutorOptions) -> Result<Arc<Self>, TaskError> {
-        let log = Log::open(&parts.log)?;
+        let lines = kept_lines(&*parts.store)?;
+        let log = Log::open(&parts.log, &lines)?;
+        let let_go = lines.first().map_or(log.head().seq, |line| line.seq.saturating_sub(1));
         let mut state = State {
             rules: Arc::new(rules),
             guard: GuardState::default(),
             active: BTreeMap::new(),
             kept: 0,
             log,
+            let_go,
         };
         state.reload(&*parts.store, (parts.clock)())?;
         let watched = state.active.values().filter(|task| is_watched(task)).map(|task| task.thing.clone());
@@ -365,19 +373,20 @@ impl Response {
         Ok(notes)
     }
 
-    /// Writes the log, then commits the draft with its alerts, then takes it over.
+    /// Commits the draft with its alerts and its lines of the log, writes the lines to the
+    /// log, and takes the draft over.
     fn commit(&self, state: &mut State, draft: &mut Draft, now: Timestamp) -> Result<(), TaskError> {
         let mut batch = std::mem::take(&mut draft.batch);
         for task in draft.tasks.values() {
             task.put(&mut batch)?;
         }
-        // The log first: what the store says was done can then always be found in the log.
-        let lines: Vec<_> = draft.lines.drain(..).map(|line| (now, line)).collect();
-        if !lines.is_empty() {
-            state.log.append(&lines)?;
-            batch.put(Table::Meta, LOG_HEAD_KEY, serde_json::to_vec(state.log.head())?);
-        }
+        let entries: Vec<_> = draft.lines.drain(..).map(|line| (now, line)).collect();
+        let lines = state.keep_lines(&entries, &mut batch)?;
         self.parts.outbox.commit(batch, &draft.alerts)?;
+        if let Some((sealed, let_go)) = lines {
+            state.log.append(sealed);
+            state.let_go = let_go;
+        }
         state.kept = (state.kept + draft.added).saturating_sub(draft.pruned);
         for task in std::mem::take(&mut draft.tasks).into_values() {
             self.take_over(state, task);
@@ -416,7 +425,55 @@ const fn is_watched(task: &Task) -> bool {
     matches!(task.state, TaskState::Verified { .. })
 }
 
+/// Lines of the log that the store keeps, in their order. A line past the head is left from a
+/// commit whose outcome was not known and that was done anew with fewer lines.
+fn kept_lines(store: &dyn Store) -> Result<Vec<Line>, TaskError> {
+    let head = store.get(Table::Meta, LOG_HEAD_KEY)?;
+    let head: Option<Head> = head.map(|head| serde_json::from_slice(&head)).transpose()?;
+    let last = head.map_or(0, |head| head.seq);
+    let entries = store.scan(Table::AuditLog, &KeyRange::prefix(LINE_PREFIX), SCAN_ENTRIES_MAX)?;
+    let mut lines = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let read = serde_json::from_slice(&value);
+        let line: Line = read.map_err(|source| TaskError::Record {
+            key: String::from_utf8_lossy(&key).into_owned(),
+            source,
+        })?;
+        if line.seq <= last {
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+fn line_key(seq: u64) -> Vec<u8> {
+    [LINE_PREFIX, &seq.to_be_bytes()].concat()
+}
+
 impl State {
+    /// Adds to `batch` the lines of `entries`, and lets go of those that the file has for good.
+    /// What is to be written after the commit, and the last line let go.
+    fn keep_lines(
+        &mut self,
+        entries: &[(Timestamp, serde_json::Value)],
+        batch: &mut Batch,
+    ) -> Result<Option<(Sealed, u64)>, TaskError> {
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        self.log.ready()?;
+        let sealed = self.log.seal(entries);
+        for line in &sealed.lines {
+            batch.put(Table::AuditLog, line_key(line.seq), serde_json::to_vec(line)?);
+        }
+        let let_go = self.log.synced();
+        for seq in self.let_go + 1..=let_go {
+            batch.delete(Table::AuditLog, line_key(seq));
+        }
+        batch.put(Table::Meta, LOG_HEAD_KEY, serde_json::to_vec(&sealed.head)?);
+        Ok(Some((sealed, let_go)))
+    }
+
     /// Reads the tasks of the store.
     fn reload(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), TaskError> {
         let (mut guard, mut active, mut kept) = (GuardState::default(), BTreeMap::new(), 0);
