@@ -2,7 +2,7 @@
 //!
 //! A broker of our own, a simulated fleet whose devices really speak MQTT to it, the engine with
 //! the starter profiles, and the response with acting switched on. The story is a function of the
-//! seed: time in it is its own (see [`clock`]), and it waits for a machine that is slow.
+//! seed: time in it is its own (see `clock`), and it waits for a machine that is slow.
 
 mod board;
 mod clock;

@@ -1,8 +1,8 @@
 //! Mosquitto's log as events: versions 1.4 to 2.1, any `log_type`.
 //!
 //! The formats and what they leave out: `broker-integration.md`, sections 2.1 to 2.5. A line goes
-//! through three steps: its timestamp ([`stamp`]), what it says on its own ([`line`]), and what
-//! that means given what the broker said before ([`source`]). Ids, user names and topics are
+//! through three steps: its timestamp (`stamp`), what it says on its own (`line`), and what
+//! that means given what the broker said before (`source`). Ids, user names and topics are
 //! chosen by clients; where a line could be two things and nothing decides, it is counted and
 //! gives no event.
 
