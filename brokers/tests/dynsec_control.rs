@@ -175,6 +175,27 @@ async fn an_undo_survives_being_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn once_the_role_is_there_two_exchanges_are_enough_and_its_change_is_noticed() {
+    let broker = Setup::dynsec("admin", "admin-pw").start();
+    let control = control(fleet(&broker).await);
+    quarantined(&control, &subject(Some("dev1"))).await;
+    let asked = || broker.log_count("Received PUBLISH from fleetward-admin");
+    let (second, before) = (subject(Some("dev2")), asked());
+    let undo = control.prepare(&second).await.unwrap();
+    control.quarantine(&second, &undo).await.unwrap();
+    assert_eq!(asked() - before, 2, "{}", broker.log());
+    assert!(control.verify(&second, &undo).await.unwrap().iter().all(|check| check.held));
+    control.release(&second, &undo).await.unwrap();
+
+    let allow = json!([{ "command": "addRoleACL", "rolename": "fleetward-quarantine",
+        "acltype": "publishClientSend", "topic": "x/#", "allow": true, "priority": 9999 }]);
+    set_up(control.client(), allow).await;
+    let error = control.quarantine(&second, &undo).await.unwrap_err().to_string();
+    assert!(error.contains("allows publishClientSend x/#; a quarantine role may only deny"), "{error}");
+    assert!(!control.verify(&second, &undo).await.unwrap()[0].held, "it must not keep that role");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disabled_password_client_is_kept_out() {
     let broker = Setup::dynsec("admin", "admin-pw").start();
     let settings = DynsecSettings { also_disable: true, ..DynsecSettings::default() };

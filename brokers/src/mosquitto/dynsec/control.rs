@@ -1,6 +1,9 @@
 //! Quarantine through the dynamic-security plugin.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use mitigations::control::{BoxFuture, Check, Control, ControlError, Subject, Undo};
 use serde_json::{Value, json};
@@ -14,6 +17,9 @@ use super::{
 
 /// Priority of the quarantine role: above what anybody gives by hand.
 const PRIORITY: i64 = 100_000;
+
+/// Roles and groups that are remembered to be asked for at once.
+const SEEN_MAX: usize = 16;
 
 const NO_CLIENT: &str = "Client not found";
 const NO_ROLE: &str = "Role not found";
@@ -63,6 +69,23 @@ pub struct DynsecControl {
     client: DynsecClient,
     settings: DynsecSettings,
     name: String,
+    /// Roles and groups of clients acted on lately. They are asked for together with the next
+    /// client, which most likely has the same: an answer of a busy broker takes milliseconds.
+    seen: Mutex<Seen>,
+}
+
+/// Names of roles and groups, [`SEEN_MAX`] each at most: then they are forgotten.
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    roles: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+/// What the plugin said of roles and of the roles of groups.
+#[derive(Debug, Default)]
+struct Told {
+    roles: BTreeMap<String, Option<Vec<Rule>>>,
+    groups: BTreeMap<String, Vec<String>>,
 }
 
 impl DynsecControl {
@@ -70,7 +93,7 @@ impl DynsecControl {
     #[must_use]
     pub fn new(client: DynsecClient, settings: DynsecSettings) -> Self {
         let name = format!("mosquitto dynamic-security at {}", client.address());
-        Self { client, settings, name }
+        Self { client, settings, name, seen: Mutex::default() }
     }
 
     /// The connection it acts through.
@@ -98,36 +121,54 @@ impl DynsecControl {
     }
 
     async fn client_named(&self, user: &str) -> Result<Option<Client>, ControlError> {
-        let reply = self.client.run_one(json!({ "command": "getClient", "username": user })).await?;
-        match reply.error.as_deref() {
-            None => read(&reply.data, "/client").map(Some),
-            Some(NO_CLIENT) => Ok(None),
-            Some(error) => Err(refused("getClient", error)),
+        client(&self.client.run_one(get_client(user)).await?)
+    }
+
+    /// The client, and all that is needed to know its rules: most often in one exchange.
+    async fn look_up(&self, user: &str) -> Result<(Option<Client>, Told), ControlError> {
+        let seen = self.seen().clone();
+        let mut told = Told::default();
+        let roles: Vec<String> = std::iter::once(self.settings.role.clone()).chain(seen.roles).collect();
+        let groups: Vec<String> = seen.groups.into_iter().collect();
+        let mut commands = vec![get_client(user)];
+        commands.extend(asking(&roles, &groups));
+        let replies = self.client.run(commands).await?;
+        let (first, rest) = replies.split_first().ok_or_else(no_reply)?;
+        told.take(&roles, &groups, rest)?;
+        let found = client(first)?;
+        if let Some(found) = &found {
+            self.complete(found, &mut told).await?;
         }
+        Ok((found, told))
+    }
+
+    /// Asks for what is missing: first for the client's groups, then for the roles.
+    async fn complete(&self, client: &Client, told: &mut Told) -> Result<(), ControlError> {
+        loop {
+            let (roles, groups) = told.missing(client);
+            if roles.is_empty() && groups.is_empty() {
+                break;
+            }
+            let replies = self.client.run(asking(&roles, &groups).collect()).await?;
+            told.take(&roles, &groups, &replies)?;
+        }
+        let mut seen = self.seen();
+        seen.groups.extend(client.groups.iter().map(|held| held.groupname.clone()));
+        seen.roles
+            .extend(told.roles_of(client).filter(|name| *name != self.settings.role).map(str::to_owned));
+        if seen.roles.len() > SEEN_MAX || seen.groups.len() > SEEN_MAX {
+            *seen = Seen::default();
+        }
+        Ok(())
+    }
+
+    /// A panic while the lock was held leaves names at worst, which are only guesses.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn rules_of(&self, role: &str) -> Result<Option<Vec<Rule>>, ControlError> {
-        let reply = self.client.run_one(json!({ "command": "getRole", "rolename": role })).await?;
-        rules(&reply)
-    }
-
-    /// Rules of all roles that the client has, itself or through its groups.
-    async fn rules_reaching(&self, client: &Client) -> Result<Vec<Rule>, ControlError> {
-        let mut names: BTreeSet<String> = client.roles.iter().map(|held| held.rolename.clone()).collect();
-        let groups =
-            client.groups.iter().map(|held| json!({ "command": "getGroup", "groupname": held.groupname }));
-        for reply in self.run_some(groups.collect()).await? {
-            let roles = reply.data.pointer("/group/roles").cloned().unwrap_or_default();
-            let roles: Vec<RoleOf> = serde_json::from_value(roles).unwrap_or_default();
-            names.extend(roles.into_iter().map(|held| held.rolename));
-        }
-        names.remove(&self.settings.role);
-        let commands = names.iter().map(|name| json!({ "command": "getRole", "rolename": name })).collect();
-        let mut all = Vec::new();
-        for reply in self.run_some(commands).await? {
-            all.extend(rules(&reply)?.unwrap_or_default());
-        }
-        Ok(all)
+        rules(&self.client.run_one(get_role(role)).await?)
     }
 
     async fn run_some(&self, commands: Vec<Value>) -> Result<Vec<Reply>, ControlError> {
@@ -136,10 +177,10 @@ impl DynsecControl {
 
     async fn remember(&self, subject: &Subject) -> Result<Undo, ControlError> {
         let user = self.user(subject)?;
-        let found = self.client_named(user).await?;
+        let (found, told) = self.look_up(user).await?;
         let known = found.is_some();
         let client = found.unwrap_or_default();
-        let rules = self.rules_reaching(&client).await?;
+        let rules = told.rules_reaching(&client, &self.settings.role);
         if role::administers(&rules) {
             return Err(ControlError::Refused(format!("user `{user}` administers the broker")));
         }
@@ -153,7 +194,8 @@ impl DynsecControl {
         }
         let role = self.settings.role.clone();
         let roots: BTreeSet<&str> = rules.iter().filter_map(|rule| role::root(&rule.topic)).collect();
-        Memory {
+        let own = told.roles.get(&role).cloned().flatten();
+        let mut memory = Memory {
             adapter: ADAPTER.into(),
             user: user.into(),
             priority: client
@@ -164,13 +206,15 @@ impl DynsecControl {
             was_disabled: client.disabled,
             // A client that the plugin did not know has no password: disabling it would do nothing.
             disable: self.settings.also_disable && known,
+            role_whole: false,
             roots: roots.into_iter().map(str::to_owned).collect(),
             sessions,
             roles: client.roles,
             groups: client.groups,
             role,
-        }
-        .write()
+        };
+        memory.role_whole = own.is_some_and(|rules| self.wrong(&memory, &rules).is_empty());
+        memory.write()
     }
 
     /// All filters that the role must deny for the client of `memory`.
@@ -201,6 +245,10 @@ impl DynsecControl {
         let memory = Memory::read(undo)?;
         self.same_user(subject, &memory)?;
         let (user, role) = (&memory.user, &memory.role);
+        if self.apply_at_once(&memory).await? {
+            info!(user, role, "quarantine applied");
+            return Ok(());
+        }
         let mut commands = self.role_commands(&memory).await?;
         let client = self.client_named(user).await?;
         if client.is_none() {
@@ -223,6 +271,33 @@ impl DynsecControl {
         self.run_all(commands).await?;
         info!(user, role, "quarantine applied");
         Ok(())
+    }
+
+    /// Acts without asking first, if nothing but the role was missing a moment ago, and looks at
+    /// the outcome in the same exchange. False if it was not as expected: then asking comes first.
+    async fn apply_at_once(&self, memory: &Memory) -> Result<bool, ControlError> {
+        if !memory.role_whole || !memory.known || memory.had_role {
+            return Ok(false);
+        }
+        let (user, role) = (memory.user.as_str(), memory.role.as_str());
+        let mut commands = vec![json!({ "command": "addClientRole", "username": user,
+            "rolename": role, "priority": memory.priority })];
+        if memory.disable {
+            commands.push(json!({ "command": "disableClient", "username": user }));
+        }
+        commands.extend([get_role(role), get_client(user)]);
+        let replies = self.client.run(commands).await?;
+        let Some((acts, [of_role, of_client])) = replies.split_last_chunk() else { return Ok(false) };
+        let role_rules = rules(of_role)?.unwrap_or_default();
+        if !role::allowing(&role_rules).is_empty() {
+            // Somebody changed the role in this moment: it must not be what the client is left with.
+            self.run_all(vec![json!({ "command": "removeClientRole", "username": user, "rolename": role })])
+                .await?;
+            return Ok(false);
+        }
+        let done = |reply: &Reply| reply.error.as_deref().is_none_or(|error| error.contains("already"));
+        let above = client(of_client)?.is_some_and(|client| attached(memory, Some(&client)).held);
+        Ok(acts.iter().all(done) && above && self.wrong(memory, &role_rules).is_empty())
     }
 
     /// Runs commands of which each must succeed, or find its work already done.
@@ -248,13 +323,19 @@ impl DynsecControl {
     async fn check(&self, subject: &Subject, undo: &Undo) -> Result<Vec<Check>, ControlError> {
         let memory = Memory::read(undo)?;
         self.same_user(subject, &memory)?;
-        let client = self.client_named(&memory.user).await?;
-        let rules = self.rules_of(&memory.role).await?;
-        let defaults = self.client.run_one(json!({ "command": "getDefaultACLAccess" })).await?;
+        let asked = vec![
+            get_client(&memory.user),
+            get_role(&memory.role),
+            json!({ "command": "getDefaultACLAccess" }),
+        ];
+        let replies = self.client.run(asked).await?;
+        let [of_client, of_role, defaults] = replies.as_slice() else { return Err(no_reply()) };
+        let client = client(of_client)?;
+        let rules = rules(of_role)?;
         let mut checks = vec![
             attached(&memory, client.as_ref()),
             self.denies(&memory, rules.as_deref()),
-            closed_by_default(&defaults),
+            closed_by_default(defaults),
         ];
         if memory.disable {
             let held = client.is_some_and(|client| client.disabled);
@@ -271,10 +352,16 @@ impl DynsecControl {
     fn denies(&self, memory: &Memory, rules: Option<&[Rule]>) -> Check {
         let what = format!("role `{}` denies everything", memory.role);
         let Some(rules) = rules else { return Check { what, held: false, seen: "no such role".into() } };
-        let mut wrong = role::gaps(rules, &self.filters(memory));
-        wrong.extend(role::allowing(rules));
+        let wrong = self.wrong(memory, rules);
         let seen = if wrong.is_empty() { "denies all".into() } else { format!("open: {}", wrong.join(", ")) };
         Check { what, held: wrong.is_empty(), seen }
+    }
+
+    /// What keeps a role with these rules from being the quarantine, as text.
+    fn wrong(&self, memory: &Memory, rules: &[Rule]) -> Vec<String> {
+        let mut wrong = role::gaps(rules, &self.filters(memory));
+        wrong.extend(role::allowing(rules));
+        wrong
     }
 
     async fn give_back(&self, subject: &Subject, undo: &Undo) -> Result<(), ControlError> {
@@ -307,6 +394,69 @@ impl DynsecControl {
             return Ok(());
         }
         Err(ControlError::Refused(format!("the undo record is of user `{}`, not of `{user}`", memory.user)))
+    }
+}
+
+impl Told {
+    /// Takes the replies to [`asking`].
+    fn take(&mut self, roles: &[String], groups: &[String], replies: &[Reply]) -> Result<(), ControlError> {
+        let (of_roles, of_groups) = replies.split_at_checked(roles.len()).ok_or_else(no_reply)?;
+        for (name, reply) in roles.iter().zip(of_roles) {
+            self.roles.insert(name.clone(), rules(reply)?);
+        }
+        for (name, reply) in groups.iter().zip(of_groups) {
+            let held = reply.data.pointer("/group/roles").cloned().unwrap_or_default();
+            let held: Vec<RoleOf> = serde_json::from_value(held).unwrap_or_default();
+            self.groups.insert(name.clone(), held.into_iter().map(|held| held.rolename).collect());
+        }
+        Ok(())
+    }
+
+    /// Roles that the client has, itself or through those of its groups that are known.
+    fn roles_of<'a>(&'a self, client: &'a Client) -> impl Iterator<Item = &'a str> {
+        let own = client.roles.iter().map(|held| held.rolename.as_str());
+        let groups = client.groups.iter().filter_map(|held| self.groups.get(&held.groupname));
+        own.chain(groups.flatten().map(String::as_str))
+    }
+
+    /// Roles and groups of the client that nothing is known of yet.
+    fn missing(&self, client: &Client) -> (Vec<String>, Vec<String>) {
+        let roles: BTreeSet<&str> =
+            self.roles_of(client).filter(|name| !self.roles.contains_key(*name)).collect();
+        let groups: BTreeSet<&str> = client.groups.iter().map(|held| held.groupname.as_str()).collect();
+        let groups = groups.into_iter().filter(|name| !self.groups.contains_key(*name));
+        (roles.into_iter().map(str::to_owned).collect(), groups.map(str::to_owned).collect())
+    }
+
+    /// Rules of all roles that the client has, itself or through its groups, but for the role `but`.
+    fn rules_reaching(&self, client: &Client, but: &str) -> Vec<Rule> {
+        let names: BTreeSet<&str> = self.roles_of(client).filter(|name| *name != but).collect();
+        names.into_iter().filter_map(|name| self.roles.get(name)?.clone()).flatten().collect()
+    }
+}
+
+fn get_client(user: &str) -> Value {
+    json!({ "command": "getClient", "username": user })
+}
+
+fn get_role(role: &str) -> Value {
+    json!({ "command": "getRole", "rolename": role })
+}
+
+fn asking(roles: &[String], groups: &[String]) -> impl Iterator<Item = Value> {
+    let of_groups = |name: &String| json!({ "command": "getGroup", "groupname": name });
+    roles.iter().map(|name| get_role(name)).chain(groups.iter().map(of_groups))
+}
+
+fn no_reply() -> ControlError {
+    ControlError::Unavailable("an answer with fewer replies than commands".into())
+}
+
+fn client(reply: &Reply) -> Result<Option<Client>, ControlError> {
+    match reply.error.as_deref() {
+        None => read(&reply.data, "/client").map(Some),
+        Some(NO_CLIENT) => Ok(None),
+        Some(error) => Err(refused("getClient", error)),
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) struct Memory {
     pub(super) was_disabled: bool,
     /// The client is also disabled.
     pub(super) disable: bool,
+    /// The role was there and denied all that it must: adding it to the client is enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) role_whole: bool,
     /// Roots of `$` topics that the client's own roles speak of.
     #[serde(default)]
     pub(super) roots: Vec<String>,
