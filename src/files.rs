@@ -96,6 +96,13 @@ fn unreadable(path: &Path, reason: &str) -> Problem {
 pub fn registry(path: &Path, problems: &mut Vec<Problem>) -> Registry {
     let Some(text) = text(path, problems) else { return Registry::default() };
     let file = path.display().to_string();
+    let start = text.len() - text.trim_start().len();
+    if text.trim_start().starts_with('[') {
+        // serde would take a list for the fields in their order.
+        let message = "found a list; expected an object with `things` and `groups`".to_owned();
+        problems.push(Problem::error_at(&file, &text, start, "", message));
+        return Registry::default();
+    }
     let parsed: Result<Registry, _> = serde_json::from_str(&text);
     let problem = match parsed {
         Err(error) => {

@@ -120,10 +120,16 @@ impl Decoder for LifecycleDecoder {
         payload: &[u8],
         sink: &mut dyn FnMut(&Event<'_>),
     ) -> Decoded {
-        match self.sources.entry(source).or_default().read(subject, payload, sink) {
-            Ok(decoded) => decoded,
-            Err(refusal) => Decoded::Refused(refusal),
+        if let Some(state) = self.sources.get_mut(&source) {
+            return state.read(subject, payload, sink).unwrap_or_else(Decoded::Refused);
         }
+        // A source is remembered from its first message that matters.
+        let mut state = State::default();
+        let decoded = state.read(subject, payload, sink).unwrap_or_else(Decoded::Refused);
+        if matches!(decoded, Decoded::Relevant { .. }) {
+            self.sources.insert(source, state);
+        }
+        decoded
     }
 
     fn tick(&mut self, _now: Timestamp, _sink: &mut dyn FnMut(&Event<'_>)) {}
@@ -157,6 +163,10 @@ impl State {
         if payload.len() > MESSAGE_BYTES_MAX {
             let found = format!("{} bytes", payload.len());
             return Err(refusal("too-long", "lifecycle event", &found, "at most 65536 bytes"));
+        }
+        // serde would take a list for the fields in their order.
+        if payload.trim_ascii_start().starts_with(b"[") {
+            return Err(refusal("malformed", "lifecycle event", "[", "a JSON object"));
         }
         let message: Message<'_> = serde_json::from_slice(payload).map_err(|error| Refusal {
             report_id: None,
@@ -325,26 +335,30 @@ impl Clients {
         let Some(version) = message.version_number else {
             return Err(refusal("version-missing", "versionNumber", "nothing", "a whole number"));
         };
-        self.turn += 1;
-        let turn = self.turn;
+        let turn = self.turn + 1;
         let (connected, ended) = (step == Step::Connected, step == Step::Disconnected);
         let fresh = Latest { version, session, at: message.at(), connected, ended, turn };
         let Some(latest) = self.by_id.get_mut(&*message.client_id) else {
             self.make_room();
             self.by_id.insert((*message.client_id).into(), fresh);
+            self.turn = turn;
             return Ok(News::Yes);
         };
         if latest.session == session && latest.version == version {
-            return Ok(latest.same_connection(step, message.at(), turn));
+            let news = latest.same_connection(step, message.at(), turn);
+            if news == News::Yes {
+                self.turn = turn;
+            }
+            return Ok(news);
         }
         // A higher version, or a count that started over, which is later in time.
         let not_before = message.at().millis_since(latest.at) >= -SKEW_MS;
         let is_later = message.at() > latest.at;
         if (version > latest.version && not_before) || (version < latest.version && is_later) {
             *latest = fresh;
+            self.turn = turn;
             return Ok(News::Yes);
         }
-        self.turn -= 1;
         Ok(News::No)
     }
 

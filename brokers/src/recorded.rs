@@ -128,6 +128,10 @@ impl RecordedDecoder {
                 "at most 262144 bytes",
             ));
         }
+        // serde would take a list for the fields in their order.
+        if payload.trim_ascii_start().starts_with(b"[") {
+            return Err(refusal("malformed", "event", "[", "a JSON object"));
+        }
         let object: Object<'_> = serde_json::from_slice(payload).map_err(|error| Refusal {
             report_id: None,
             reason: "malformed",

@@ -42,8 +42,10 @@ fn check(steps: &[(String, &str)]) {
     }
     let mut decoder = LifecycleDecoder::new();
     for (json, expected) in steps {
+        let before = decoder.save();
         let (decoded, events) = decode(&mut decoder, "pump", json);
         assert_eq!(events.join("; "), *expected, "{json}");
+        assert!(!expected.is_empty() || decoder.save() == before, "{json}");
         assert_eq!(decoded, if expected.is_empty() { Decoded::Irrelevant } else { RELEVANT }, "{json}");
     }
 }
@@ -96,11 +98,7 @@ fn refusals_name_place_value_and_what_is_allowed() {
         r#"{"clientId":"pump","timestamp":1,"eventType":"disconnected","sessionIdentifier":"a"}"#;
     let cases = [
         ("{", "malformed", "lifecycle event: EOF while parsing an object at line 1 column 1"),
-        (
-            "[]",
-            "malformed",
-            "lifecycle event: invalid length 0, expected struct Message with 10 elements at line 1 column 2",
-        ),
+        ("[]", "malformed", "lifecycle event: found `[`; allowed: a JSON object"),
         (
             r#"{"clientId":"pump","timestamp":"x","eventType":"connected"}"#,
             "malformed",
@@ -157,4 +155,30 @@ proptest::proptest! {
         decoder.decode(SOURCE, Timestamp::default(), "pump", &bytes, &mut |_| {});
         drop(decoder.restore(&bytes));
     }
+}
+
+/// What does not reach the journal must leave no trace, or a replay would have another state.
+#[test]
+fn a_message_that_is_refused_or_repeated_changes_no_state() {
+    let connected = presence("connected", "a", 4, 1000);
+    let without_session = connected.replace("sessionIdentifier", "other");
+    let mut decoder = LifecycleDecoder::new();
+    let nothing = decoder.save();
+    assert!(matches!(decode(&mut decoder, "pump", "{}").0, Decoded::Refused(_)));
+    assert!(matches!(decode(&mut decoder, "pump", &without_session).0, Decoded::Refused(_)));
+    assert_eq!(decoder.save(), nothing);
+    assert_eq!(decode(&mut decoder, "pump", &connected).0, RELEVANT);
+    let one = decoder.save();
+    assert_eq!(decode(&mut decoder, "pump", &connected).0, Decoded::Irrelevant);
+    assert!(matches!(decode(&mut decoder, "pump", &without_session).0, Decoded::Refused(_)));
+    assert_eq!(decoder.save(), one);
+}
+
+#[test]
+fn a_list_is_not_taken_for_a_message() {
+    let list = r#"["pump",1000,"subscribed",null,null,null,null,null,null,["t"]]"#;
+    let Decoded::Refused(refusal) = decode(&mut LifecycleDecoder::new(), "pump", list).0 else {
+        panic!("a list was accepted");
+    };
+    assert_eq!(refusal.message, "lifecycle event: found `[`; allowed: a JSON object");
 }
