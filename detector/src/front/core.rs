@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     clock::Clock,
     counts::{FrontCounts, kind_index},
-    repeat::{Positions, Rings},
+    repeat::{Deliveries, Positions, Rings},
     session::{Address, Members, NONE, Thing, secs32},
 };
 use crate::{
@@ -56,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) things: u32,
     pub(crate) addresses: u32,
     pub(crate) rings: Rings,
+    pub(crate) deliveries: Deliveries,
     pub(crate) clock: Clock,
     pub(crate) positions: Positions,
     pub(crate) counts: FrontCounts,
@@ -84,6 +85,7 @@ impl Core {
             things: 0,
             addresses: 0,
             rings: Rings::default(),
+            deliveries: Deliveries::default(),
             clock: Clock::default(),
             positions: Positions::default(),
             counts: FrontCounts::default(),

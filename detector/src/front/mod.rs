@@ -21,12 +21,12 @@ use fleet::{
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use self::{
     clock::Clock,
     core::{Core, Entity, Place, TAG_THING, thing_name},
-    repeat::{Positions, Rings},
+    repeat::{Deliveries, Positions, Rings},
 };
 pub(crate) use self::{
     core::{TAG_V4, TAG_V6},
@@ -202,9 +202,13 @@ impl Front {
             return Verdict::Refused(Refusal { report_id: error.report_id, reason: error.reason, message });
         }
         let report_id = Some(self.report.report_id);
-        if self.core.knows_report(record.subject, identity) {
+        let delivery = xxh3_64_with_seed(record.subject.as_bytes(), identity);
+        if self.core.deliveries.knows(record.source, delivery)
+            || self.core.knows_report(record.subject, identity)
+        {
             return Verdict::Repeated { report_id };
         }
+        self.core.deliveries.add(record.source, delivery);
         let kind = EventKind::Report { thing: record.subject, report: &self.report, identity };
         self.core.event(place_of(record, 0), &Event { at: record.arrival, kind }, batch);
         Verdict::Folded { report_id }
@@ -327,6 +331,7 @@ impl Front {
             + self.core.principals.memory()
             + self.core.entities.capacity() * size_of::<Entity>()
             + self.core.rings.memory()
+            + self.core.deliveries.memory()
     }
 
     pub(crate) fn names(&self) -> (&NameList, &NameList) {
@@ -341,6 +346,7 @@ impl Front {
             principals: core.principals.names().clone(),
             entities: core.entities.clone(),
             rings: core.rings.clone(),
+            deliveries: core.deliveries.save(),
             clock: core.clock.clone(),
             positions: core.positions.clone(),
             counts: core.counts,
@@ -371,6 +377,7 @@ impl Front {
         core.principals = Interner::from_names(state.principals);
         core.entities = state.entities;
         core.rings = state.rings;
+        core.deliveries = Deliveries::restored(state.deliveries);
         core.compile();
         core.clock = state.clock;
         core.positions = state.positions;
@@ -424,6 +431,7 @@ pub(crate) struct FrontState {
     principals: NameList,
     entities: Vec<Entity>,
     rings: Rings,
+    deliveries: Vec<(SourceId, Vec<u64>)>,
     clock: Clock,
     positions: Positions,
     counts: FrontCounts,

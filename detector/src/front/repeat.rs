@@ -1,14 +1,24 @@
 //! Repeated deliveries: reports by their identity, log lines by their position.
+//!
+//! A report is repeated for two reasons. The device did not hear from the broker and sends it again,
+//! at any later time, but among its own few last ones: [`Rings`], by thing. Or the broker did not
+//! hear from us, because we or the connection broke down, and delivers again all that was not
+//! acknowledged, be it of one thing or of many: [`Deliveries`], by source.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::input::SourceId;
 
-/// Reports of a thing that are remembered. A broker repeats what was in flight at a lost
-/// connection, which for one device is the last few.
+/// Reports of a thing that are remembered: a device sends the next one when it is done with the last.
 const RING: usize = 4;
+
+/// Reports of a source that are remembered. A packet id has 16 bits and is not 0 (MQTT 5, section
+/// 2.2.1), so no broker has more under way to us; acknowledgements go out in order, so that what is
+/// delivered again is among the last so many.
+const DELIVERIES_MAX: usize = 65_535;
 
 /// Identities of the last reports of each thing that reports.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +54,61 @@ impl Rings {
 
     pub(crate) fn memory(&self) -> usize {
         self.0.capacity() * size_of::<[u64; RING]>()
+    }
+}
+
+/// The last reports of each source, whatever their things. Bounded by sources and [`DELIVERIES_MAX`];
+/// the oldest goes.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries(BTreeMap<SourceId, Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    order: VecDeque<u64>,
+    known: HashSet<u64>,
+}
+
+impl Window {
+    fn add(&mut self, identity: u64) {
+        if !self.known.insert(identity) {
+            return;
+        }
+        self.order.push_back(identity);
+        if self.order.len() > DELIVERIES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+impl Deliveries {
+    /// Whether `source` delivered a report of this identity lately.
+    pub(crate) fn knows(&self, source: SourceId, identity: u64) -> bool {
+        self.0.get(&source).is_some_and(|window| window.known.contains(&identity))
+    }
+
+    pub(crate) fn add(&mut self, source: SourceId, identity: u64) {
+        self.0.entry(source).or_default().add(identity);
+    }
+
+    /// For a snapshot: the identities of each source, the oldest first.
+    pub(crate) fn save(&self) -> Vec<(SourceId, Vec<u64>)> {
+        self.0.iter().map(|(source, window)| (*source, window.order.iter().copied().collect())).collect()
+    }
+
+    pub(crate) fn restored(saved: Vec<(SourceId, Vec<u64>)>) -> Self {
+        let mut deliveries = Self::default();
+        for (source, identities) in saved {
+            identities.into_iter().for_each(|identity| deliveries.add(source, identity));
+        }
+        deliveries
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        let bytes =
+            |window: &Window| window.order.capacity() * size_of::<u64>() + window.known.allocation_size();
+        self.0.values().map(bytes).sum()
     }
 }
 
@@ -102,6 +167,18 @@ mod tests {
             assert!(rings.seen(ring, identity), "{identity}");
         }
         assert!(!rings.seen(ring, 1), "the fifth last is forgotten");
+    }
+
+    #[test]
+    fn as_many_deliveries_are_known_as_can_be_under_way() {
+        let (mut deliveries, source) = (Deliveries::default(), SourceId(1));
+        let all = DELIVERIES_MAX as u64 + 1;
+        (1..=all).for_each(|identity| deliveries.add(source, identity));
+        deliveries.add(source, all);
+        let deliveries = Deliveries::restored(deliveries.save());
+        assert!((2..=all).all(|identity| deliveries.knows(source, identity)));
+        assert!(!deliveries.knows(source, 1), "the oldest is forgotten");
+        assert!(!deliveries.knows(SourceId(2), 2), "another source has its own");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use detector::{
     change::{RegistryChange, Rules},
+    engine::Engine,
     front::Verdict,
     input::SourceId,
     journal::{Entry, Kind},
@@ -9,7 +10,7 @@ use detector::{
 };
 use fleet::{registry::Registry, time::Timestamp};
 
-use crate::support::{Line, check, engine, fold, parse, profile, rules, stage, text};
+use crate::support::{Line, check, decoders, engine, fold, parse, profile, rules, stage, text};
 
 #[test]
 fn each_kind_of_event_counts_where_it_belongs() {
@@ -179,6 +180,29 @@ fn a_repeated_report_counts_once() {
     assert_eq!(text(&transitions), "");
     let folded = Verdict::Folded { report_id: Some(7) };
     assert_eq!(verdicts, [folded.clone(), Verdict::Repeated { report_id: Some(7) }, folded]);
+}
+
+#[test]
+fn a_broker_that_delivers_a_backlog_again_changes_nothing() {
+    let open = |ports: &str| format!(r#"{{"listening_tcp_ports":{{"ports":[{ports}],"total":1}}}}"#);
+    // Of one thing, as many as were under way when we broke down; each changes its state.
+    let line = |n: u32| {
+        let port = if n.is_multiple_of(2) { r#"{"port":22}"# } else { r#"{"port":23}"# };
+        format!("10 report a {} #{n}\n", open(port))
+    };
+    let backlog = parse(&(1..=200).map(line).collect::<String>());
+    let rules = rules(&[r#"ports: listening-tcp-ports in-port-set {"ports":[22]}"#]);
+    let mut engine = engine(&rules, &Registry::default(), 1);
+    let mut transitions = 0;
+    backlog.iter().for_each(|line| assert!(matches!(stage(&mut engine, line), Verdict::Folded { .. })));
+    engine.flush(&mut |_| transitions += 1);
+    assert_eq!(transitions, 200);
+    let saved = engine.save();
+    let again = Engine::restored(saved, decoders(), 2, Vec::new()).unwrap();
+    for mut engine in [engine, again] {
+        backlog.iter().for_each(|line| assert!(matches!(stage(&mut engine, line), Verdict::Repeated { .. })));
+        engine.flush(&mut |transition| panic!("{transition:?}"));
+    }
 }
 
 #[test]
