@@ -18,6 +18,12 @@ impl NameList {
         self.ends.len()
     }
 
+    /// Whether the invariant holds, which a list read from a file does not promise.
+    pub(crate) fn is_sound(&self) -> bool {
+        let last = self.ends.last().map_or(0, |&end| end as usize);
+        self.ends.is_sorted() && last == self.bytes.len() && u32::try_from(self.ends.len()).is_ok()
+    }
+
     pub(crate) fn get(&self, index: u32) -> Option<&[u8]> {
         let (start, len) = self.place(index)?;
         self.bytes.get(start as usize..start as usize + len as usize)
@@ -153,6 +159,14 @@ fn xxh3_64_tagged(name: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_does_not_fit_its_texts_is_known() {
+        let list = |bytes: &[u8], ends: &[u32]| NameList { bytes: bytes.to_vec(), ends: ends.to_vec() };
+        assert!(list(b"", &[]).is_sound() && list(b"abc", &[1, 1, 3]).is_sound());
+        assert!(!list(b"abc", &[2, 1, 3]).is_sound(), "falling");
+        assert!(!list(b"abc", &[1, 2]).is_sound() && !list(b"abc", &[4]).is_sound(), "another length");
+    }
 
     #[test]
     fn names_are_found_again_after_growth_and_after_a_copy() {

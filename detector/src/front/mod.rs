@@ -366,7 +366,12 @@ impl Front {
     pub(crate) fn restore(&mut self, state: FrontState) -> Result<(), String> {
         let core = &mut self.core;
         core.rules = serde_json::from_str(&state.rules).map_err(|error| error.to_string())?;
-        core.registry = serde_json::from_str(&state.registry).map_err(|error| error.to_string())?;
+        // Checked again: groups in a circle would never end.
+        let registry: Registry = serde_json::from_str(&state.registry).map_err(|error| error.to_string())?;
+        core.registry = registry.validated().map_err(|error| error.to_string())?;
+        if !state.names.is_sound() || !state.principals.is_sound() {
+            return Err("a list of names does not fit its texts".into());
+        }
         if state.names.len() != state.entities.len() {
             return Err("names and entities differ in number".into());
         }
