@@ -78,7 +78,10 @@ fn main() -> Outcome<()> {
     let before = (broker.process.cpu(), fleetward.process.cpu(), cpu_of("self"), Instant::now());
     let load = publish(plan, 99, None)?;
     std::thread::sleep(Duration::from_secs(1));
-    offend(&format!("{rate:.0} messages/s, QoS 1"), devices.collect(), &alarms, 1)?;
+    let title = format!("{rate:.0} messages/s, QoS 1");
+    if let Err(error) = offend(&title, devices.collect(), &alarms, 1) {
+        println!("| {title} | not sustained: {error} | | | | |");
+    }
     let took = before.3.elapsed().as_secs_f64();
     sent += load.finish(true)?;
     let share = |now: Duration, then: Duration| (now.saturating_sub(then)).as_secs_f64() / took;

@@ -21,7 +21,7 @@ use super::{
 /// Messages under way from one publisher at most.
 const WINDOW: u64 = 1_000;
 /// Messages written at once.
-const BURST: u64 = 32;
+const BURST: u64 = 64;
 /// Things that the load reports for.
 const THINGS: u64 = 1_000;
 
@@ -157,7 +157,7 @@ impl Flow {
             let allowed = rate.map_or(u64::MAX, |rate| (begin.elapsed().as_secs_f64() * rate) as u64);
             let due = allowed.saturating_sub(self.sent).min(BURST).min(plan.messages - self.sent);
             if due == 0 || self.under_way(plan) > WINDOW {
-                std::thread::sleep(Duration::from_micros(300));
+                std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
             bytes.clear();
@@ -248,7 +248,7 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn connect(port: u16, name: String) -> io::Result<Self> {
         let client = Client::connect(port, &name, &name, PASSWORD)?;
-        client.stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        client.stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Self { name, client })
     }
 

@@ -15,6 +15,17 @@ pub struct Report {
     pub json: String,
 }
 
+/// Gives each report the number that its device would give it so many rounds later: the same
+/// bytes again would be a repeated delivery.
+pub fn later(stream: &mut [Report], rounds: usize) {
+    const BEFORE: &str = r#"{"header":{"report_id":"#;
+    for report in stream {
+        let number: u64 = report.json[BEFORE.len()..BEFORE.len() + 13].parse().unwrap();
+        let number = number + 300_000 * rounds as u64;
+        report.json.replace_range(BEFORE.len()..BEFORE.len() + 13, &number.to_string());
+    }
+}
+
 /// Round 1 of all things, round 2, and so on. About 2 % of the things are in a bad spell at any time.
 pub fn stream() -> Vec<Report> {
     let mut random = Python::seeded(1);
