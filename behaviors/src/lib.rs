@@ -6,6 +6,9 @@
 //! Source of the rules: `device-defender-detect.md`.
 
 pub mod criterion;
+pub mod limit;
 pub mod profile;
+pub mod recent;
 pub mod set;
 pub mod slot;
+pub mod statistic;

@@ -148,7 +148,7 @@ pub enum Confidence {
 }
 
 /// Use of a dimension.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dimension {
     /// Name of the dimension.
     pub name: String,

@@ -19,7 +19,11 @@ use fleet::{
     registry::Registry,
 };
 
-use crate::criterion::{Criterion, ValueKind};
+use crate::{
+    criterion::{Criterion, NumberOperator, ValueKind},
+    limit::{Limit, LimitSource},
+    statistic::Statistic,
+};
 
 /// What a behavior measures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,7 +143,44 @@ impl Aggregate {
     }
 }
 
-/// A behavior that is evaluated.
+/// What decides whether a datapoint is compliant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// A fixed criterion.
+    Fixed(Criterion),
+    /// A percentile of the values of all things that the profile watches, in the same window.
+    Percentile {
+        /// Comparison of a thing's value with it.
+        op: NumberOperator,
+        /// Which percentile.
+        statistic: Statistic,
+    },
+    /// Nothing: the values are only collected.
+    Collect,
+}
+
+impl Test {
+    /// Whether a datapoint can be judged from its value alone.
+    #[must_use]
+    pub const fn judges(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Percentile { .. } | Self::Collect => false,
+        }
+    }
+
+    /// A stable text, part of a behavior's fingerprint.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Fixed(criterion) => criterion.canonical(),
+            Self::Percentile { op, statistic } => format!("{} {statistic}", op.name()),
+            Self::Collect => "collect".into(),
+        }
+    }
+}
+
+/// A behavior that is evaluated, or a metric that is only collected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     /// Security profile.
@@ -155,13 +196,15 @@ pub struct Behavior {
     /// How observations become a datapoint.
     pub aggregate: Aggregate,
     /// What is compliant.
-    pub criterion: Criterion,
+    pub test: Test,
     /// Violating datapoints in a row that raise the alarm, 1 to 10.
     pub to_alarm: u8,
     /// Compliant datapoints in a row that clear it, 1 to 10.
     pub to_clear: u8,
     /// No notification is wanted.
     pub suppress: bool,
+    /// The metric's values are exported.
+    pub export: bool,
     /// The criterion as text, such as `less-than 100 in 300 s`.
     pub expected: Arc<str>,
     /// The behavior as configured, compact JSON in the form of AWS, our own keys left out.
@@ -172,34 +215,65 @@ pub struct Behavior {
 }
 
 impl Behavior {
-    /// The kind of value that it judges. A custom metric may arrive with another; that is no datapoint.
+    /// Whether it takes values of a kind. A custom metric may arrive with another kind than that of
+    /// its criterion; that is no datapoint.
     #[must_use]
-    pub const fn kind(&self) -> ValueKind {
-        self.criterion.kind()
+    pub const fn takes(&self, kind: ValueKind) -> bool {
+        match &self.test {
+            Test::Fixed(criterion) => criterion.kind() as u8 == kind as u8,
+            Test::Percentile { .. } => matches!(kind, ValueKind::Number),
+            Test::Collect => true,
+        }
+    }
+
+    /// The criterion, if it has a fixed one.
+    #[must_use]
+    pub const fn criterion(&self) -> Option<&Criterion> {
+        match &self.test {
+            Test::Fixed(criterion) => Some(criterion),
+            Test::Percentile { .. } | Test::Collect => None,
+        }
+    }
+
+    /// What its datapoints are compared with, as far as the behavior knows by itself.
+    #[must_use]
+    pub const fn limit(&self) -> Limit {
+        match &self.test {
+            Test::Fixed(Criterion::Number(criterion)) => {
+                Limit::one_sided(criterion.op.bounds_above(), criterion.threshold, LimitSource::Fixed)
+            }
+            Test::Fixed(
+                Criterion::Ports(..)
+                | Criterion::Addresses(..)
+                | Criterion::Numbers(..)
+                | Criterion::Strings(..),
+            ) => Limit::unbounded(LimitSource::Set),
+            Test::Percentile { .. } | Test::Collect => Limit::unbounded(LimitSource::Fixed),
+        }
     }
 
     /// Whether the ports are compliant. See [`Criterion::judge_ports`].
     #[must_use]
     pub fn judge_ports(&self, values: &[u16]) -> bool {
-        self.criterion.judge_ports(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_ports(values))
     }
 
     /// Whether the addresses are compliant. See [`Criterion::judge_addresses`].
     #[must_use]
     pub fn judge_addresses(&self, values: &[IpAddr]) -> bool {
-        self.criterion.judge_addresses(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_addresses(values))
     }
 
     /// Whether the numbers are compliant. See [`Criterion::judge_numbers`].
     #[must_use]
     pub fn judge_numbers(&self, values: &[f64]) -> bool {
-        self.criterion.judge_numbers(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_numbers(values))
     }
 
     /// Whether the texts are compliant. See [`Criterion::judge_strings`].
     #[must_use]
     pub fn judge_strings<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
-        self.criterion.judge_strings(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_strings(values))
     }
 }
 
@@ -299,6 +373,8 @@ pub(crate) struct Part {
     pub(crate) targets: Vec<Target>,
     pub(crate) of_things: Vec<Arc<Behavior>>,
     pub(crate) of_addresses: Vec<Arc<Behavior>>,
+    /// Metrics that are only collected; they listen behind the behaviors.
+    pub(crate) collected: Vec<Arc<Behavior>>,
 }
 
 /// All profiles compiled. An immutable value to its users: sets are made when they are first
@@ -325,7 +401,9 @@ impl Compiled {
         parts.truncate(usize::from(u16::MAX));
         let of_addresses = parts.iter().filter(|part| !part.targets.is_empty());
         let of_addresses: Vec<_> = of_addresses.flat_map(|part| part.of_addresses.iter().cloned()).collect();
-        let all = parts.iter().flat_map(|part| part.of_things.iter().chain(&part.of_addresses));
+        let all = parts
+            .iter()
+            .flat_map(|part| part.of_things.iter().chain(&part.of_addresses).chain(&part.collected));
         let mut windows: Vec<u32> = all.filter_map(|behavior| behavior.window).collect();
         windows.sort_unstable();
         windows.dedup();
@@ -340,7 +418,7 @@ impl Compiled {
     /// in `registry.things` is unregistered.
     pub fn set_for(&self, thing: &str, registry: &Registry) -> SetId {
         let applying = (0_u16..).zip(&self.parts);
-        let applying = applying.filter(|(_, part)| !part.of_things.is_empty());
+        let applying = applying.filter(|(_, part)| !part.of_things.is_empty() || !part.collected.is_empty());
         let applying = applying.filter(|(_, part)| part.targets.iter().any(|t| holds(t, thing, registry)));
         self.intern(applying.map(|(index, _)| index).collect())
     }
@@ -388,12 +466,26 @@ impl Compiled {
                 return EMPTY;
             }
         };
-        let parts = profiles.iter().filter_map(|&index| self.parts.get(usize::from(index)));
-        let behaviors = parts.flat_map(|part| part.of_things.iter().cloned()).collect();
+        let parts = || profiles.iter().filter_map(|&index| self.parts.get(usize::from(index)));
+        let mut behaviors: Vec<_> = parts().flat_map(|part| part.of_things.iter().cloned()).collect();
+        behaviors.extend(each_once(parts().flat_map(|part| &part.collected)));
         self.sets.put(id.0, BehaviorSet::new(behaviors));
         interned.insert(profiles, id);
         id
     }
+}
+
+/// Collectors of several profiles, each metric once; it is exported if one of them says so.
+fn each_once<'a>(collectors: impl Iterator<Item = &'a Arc<Behavior>>) -> impl Iterator<Item = Arc<Behavior>> {
+    let mut all: BTreeMap<(MetricKey, &'static str), Arc<Behavior>> = BTreeMap::new();
+    for collector in collectors {
+        let key = (collector.metric.clone(), collector.aggregate.name());
+        let known = all.entry(key).or_insert_with(|| Arc::clone(collector));
+        if collector.export {
+            *known = Arc::clone(collector);
+        }
+    }
+    all.into_values()
 }
 
 fn holds(target: &Target, thing: &str, registry: &Registry) -> bool {

@@ -46,6 +46,9 @@ pub(crate) enum What {
     Boundary,
     /// The rules changed: `arg` is an index of [`Batch::reassigns`]. To all shards.
     Reassign,
+    /// Every event before this record happened before `at`, and this record's at or after it. To
+    /// all shards.
+    Mark,
     /// A source was blind from `arg` (ms since the epoch) to `at`. To all shards.
     Blind,
 }

@@ -75,6 +75,10 @@ pub struct Rules {
     pub addresses_max: u32,
     /// Security profile files: (name, text) each.
     pub profiles: Vec<(String, String)>,
+    /// Whether the values of all metrics that profiles name are collected and handed on
+    /// ([`crate::output::Datapoints`]). Costs memory for each of them, and nothing when it is off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collect: bool,
 }
 
 impl Rules {
@@ -94,6 +98,7 @@ impl Default for Rules {
             things_max: 1_000_000,
             addresses_max: 1_000_000,
             profiles: Vec::new(),
+            collect: false,
         }
     }
 }

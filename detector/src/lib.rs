@@ -8,6 +8,7 @@ pub mod batch;
 mod blob;
 pub mod change;
 pub mod engine;
+pub mod evidence;
 pub mod front;
 pub mod input;
 pub mod journal;

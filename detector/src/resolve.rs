@@ -2,12 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use behaviors::set::MetricKey;
+use fleet::time::Timestamp;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     front::{TAG_V4, TAG_V6},
     names::NameList,
-    shard::Raw,
+    output::Datapoints,
+    shard::{Raw, Row},
     transition::{EntityName, Transition, TransitionKind},
 };
 
@@ -57,7 +60,45 @@ pub(crate) fn transition(raw: Raw, entities: &NameList, principals: &NameList) -
         started_at: raw.alarm.started,
         suppressed: behavior.suppress,
         behavior_json: std::sync::Arc::clone(&behavior.json),
+        evidence: raw.evidence,
     }
+}
+
+/// Collected values of all shards as blocks, in an order that does not depend on their number: by
+/// record, window, metric, and thing.
+pub(crate) fn datapoints(rows: &mut Vec<Row>, entities: &NameList) -> Vec<Datapoints> {
+    let mut blocks: Vec<Datapoints> = Vec::new();
+    if rows.is_empty() {
+        return blocks;
+    }
+    rows.sort_by(|a, b| block(a).cmp(&block(b)).then(a.entity.cmp(&b.entity)));
+    let mut before = None;
+    for row in rows.drain(..) {
+        let name = entities.get(row.entity).unwrap_or_default();
+        let name = String::from_utf8_lossy(name.get(1..).unwrap_or_default()).into_owned();
+        let known = before.as_ref().is_some_and(|before| block(before) == block(&row));
+        if let (true, Some(last)) = (known, blocks.last_mut()) {
+            last.rows.push((name, row.value.clone()));
+        } else {
+            blocks.push(Datapoints {
+                seq: row.seq,
+                end: row.end,
+                secs: row.collector.window.unwrap_or(0),
+                metric: row.collector.metric.name().to_owned(),
+                dimension: None,
+                aggregate: row.collector.aggregate.name(),
+                export: row.collector.export,
+                rows: vec![(name, row.value.clone())],
+            });
+        }
+        before = Some(row);
+    }
+    blocks
+}
+
+/// What the rows of a block have in common.
+fn block(row: &Row) -> (u64, Timestamp, &MetricKey, &'static str, bool) {
+    (row.seq, row.end, &row.collector.metric, row.collector.aggregate.name(), row.collector.export)
 }
 
 const fn kind_number(kind: TransitionKind) -> u8 {

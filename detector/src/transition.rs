@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use fleet::{event::Attribution, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Evidence;
+
 /// Kind of transition, with the names of the AWS API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransitionKind {
@@ -85,6 +87,9 @@ pub struct Transition {
     pub suppressed: bool,
     /// The behavior as configured, for notifications in the AWS form.
     pub behavior_json: std::sync::Arc<str>,
+    /// What it rests on; absent when invalidated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// [`Attribution`] as it is written.

@@ -95,7 +95,7 @@ impl Recorder {
             match output {
                 Output::Refused(refused) => self.keep_refused(refused),
                 Output::Folded { seq } => self.handle.applied(*seq),
-                Output::Transition(_) | Output::Watched(_) => {}
+                Output::Transition(_) | Output::Watched(_) | Output::Datapoints(_) => {}
             }
         }
     }

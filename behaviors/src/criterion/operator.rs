@@ -41,6 +41,17 @@ pub enum NumberOperator {
 }
 
 impl NumberOperator {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LessThan => Operator::LessThan.name(),
+            Self::LessThanEquals => Operator::LessThanEquals.name(),
+            Self::GreaterThan => Operator::GreaterThan.name(),
+            Self::GreaterThanEquals => Operator::GreaterThanEquals.name(),
+        }
+    }
+
     /// Whether it bounds a number from above (`less-than`, `less-than-equals`).
     #[must_use]
     pub const fn bounds_above(self) -> bool {

@@ -143,6 +143,10 @@ impl Core {
     /// Moves the watermark and tells the shards which windows end.
     #[inline]
     pub(crate) fn advance(&mut self, seq: u64, at: Timestamp, batch: &mut Batch) {
+        if let Some(at) = self.clock.mark(at) {
+            let (what, who) = (What::Mark, Attribution::Certain);
+            batch.push_to_all(Op { seq, at, arg: 0, entity: 0, nth: 0, what, who });
+        }
         self.counts.windows_skipped += self.clock.observe(at, |at, secs| {
             let who = Attribution::Certain;
             let arg = u64::from(secs);
@@ -418,7 +422,11 @@ impl Core {
     pub(crate) fn compile(&mut self) {
         let (profiles, problems) = behaviors::profile::parse_files(&self.rules.profiles);
         tracing::debug!(problems = problems.len(), "compiled the security profiles");
-        self.compiled = Arc::new(profiles.compile(self.rules.bucket_secs));
+        let bucket_secs = self.rules.bucket_secs;
+        let collect = self.rules.collect;
+        let compiled =
+            if collect { profiles.compile_collecting(bucket_secs) } else { profiles.compile(bucket_secs) };
+        self.compiled = Arc::new(compiled);
         self.configured = true;
         self.addresses_watched = !self.compiled.set(self.compiled.set_for_address()).is_empty();
         let mut windows = self.compiled.windows().to_vec();

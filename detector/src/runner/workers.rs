@@ -18,7 +18,7 @@ use crate::{
     names::NameList,
     output::Output,
     resolve,
-    shard::{Raw, Shard, ShardCounts, ShardState},
+    shard::{Out, Shard, ShardCounts, ShardState},
 };
 
 /// Batches that wait between two threads at most.
@@ -32,7 +32,7 @@ pub(crate) enum ShardJob {
 
 /// What a shard thread made of a batch.
 struct Decided {
-    raws: Vec<Raw>,
+    out: Out,
     counts: ShardCounts,
     open: usize,
 }
@@ -113,11 +113,11 @@ fn run_shard(index: usize, mut shard: Shard, jobs: &Receiver<ShardJob>, decided:
     for job in jobs {
         match job {
             ShardJob::Run(batch) => {
-                let mut raws = Vec::new();
-                shard.run(index, &batch, &mut raws);
+                let mut out = Out::default();
+                shard.run(index, &batch, &mut out);
                 // Given up before the answer, so that the collector is the last to hold it.
                 drop(batch);
-                let answer = Decided { raws, counts: shard.counts(), open: shard.open_violations() };
+                let answer = Decided { out, counts: shard.counts(), open: shard.open_violations() };
                 if decided.send(answer).is_err() {
                     return;
                 }
@@ -151,14 +151,10 @@ impl Collector {
 
     /// One batch: waits for all shards, and hands on what it brought. Nothing if somebody is gone.
     fn collect(&mut self, batch: Arc<Batch>) -> Option<()> {
-        let (mut raws, mut counts, mut open) = (Vec::new(), ShardCounts::default(), 0);
+        let (mut all, mut counts, mut open) = (Out::default(), ShardCounts::default(), 0);
         for result in &self.results {
             let decided = result.recv().ok()?;
-            if raws.is_empty() {
-                raws = decided.raws;
-            } else {
-                raws.extend(decided.raws);
-            }
+            all.append(decided.out);
             counts.add(decided.counts);
             open += decided.open;
         }
@@ -167,7 +163,7 @@ impl Collector {
             counters.fold.shards = counts;
             counters.open_violations = open;
         }
-        resolve::sort(&mut raws);
+        resolve::sort(&mut all.raws);
         let mut batch = Arc::into_inner(batch)?;
         let (entities, principals) = &mut self.names;
         entities.append(&batch.new_entities);
@@ -175,7 +171,9 @@ impl Collector {
         let mut gone = false;
         let outputs = &self.outputs;
         let mut send = |output| gone |= outputs.blocking_send(output).is_err();
-        hand_on(&mut raws, &mut batch, &mut send, |raw| resolve::transition(raw, entities, principals));
+        let points = resolve::datapoints(&mut all.rows, entities);
+        let resolve = |raw| resolve::transition(raw, entities, principals);
+        hand_on(&mut all.raws, points, &mut batch, &mut send, resolve);
         batch.clear();
         if self.to_pool.try_send(batch).is_err() {
             tracing::trace!("a batch was let go");

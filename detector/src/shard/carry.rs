@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use behaviors::{
+    recent::Recent,
     set::{Aggregate, BehaviorSet, Compiled, SetId},
     slot::Slot,
 };
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Entity, Shard,
     blind::Blind,
+    marks::Marks,
     presence::Presence,
     slots::Slots,
-    step::{Alarm, ShardCounts},
+    step::{Alarm, ShardCounts, Waiting},
 };
 
 /// For each behavior of the new set, its place in the old one, if it is unchanged.
@@ -30,10 +32,16 @@ pub(crate) fn fingerprints(set: &BehaviorSet) -> Vec<u64> {
     set.behaviors().iter().map(|behavior| behavior.fingerprint).collect()
 }
 
-/// Copies the slots of unchanged behaviors; the others begin anew.
-pub(crate) fn copy(old: &[Slot], new: &mut [Slot], mapping: &Mapping) {
-    for (slot, from) in new.iter_mut().zip(mapping) {
-        *slot = from.and_then(|from| old.get(usize::from(from))).copied().unwrap_or_default();
+/// Copies the slots of unchanged behaviors, and their last datapoints; the others begin anew.
+pub(crate) fn copy(
+    (old, old_recent): (&[Slot], &[Recent]),
+    (new, new_recent): (&mut [Slot], &mut [Recent]),
+    mapping: &Mapping,
+) {
+    for ((slot, recent), from) in new.iter_mut().zip(new_recent).zip(mapping) {
+        let from = from.map(usize::from);
+        *slot = from.and_then(|from| old.get(from)).copied().unwrap_or_default();
+        *recent = from.and_then(|from| old_recent.get(from)).copied().unwrap_or_default();
     }
 }
 
@@ -55,8 +63,11 @@ pub(crate) struct ShardState {
     rows: Vec<Row>,
     /// The slots of the rows, one after the other.
     slots: Vec<Slot>,
+    recent: Vec<Recent>,
     alarms: Vec<((u32, u16), Alarm)>,
+    waiting: Vec<Waiting>,
     blind: Blind,
+    marks: Marks,
     counts: ShardCounts,
 }
 
@@ -74,7 +85,9 @@ impl Shard {
     pub(crate) fn save(&self) -> ShardState {
         let mut state = ShardState {
             alarms: self.alarms.iter().map(|(&key, &alarm)| (key, alarm)).collect(),
+            waiting: sorted(&self.waiting),
             blind: self.blind.clone(),
+            marks: self.marks.clone(),
             counts: self.counts,
             ..ShardState::default()
         };
@@ -92,7 +105,9 @@ impl Shard {
                 set: number,
                 slots: u32::try_from(state.slots.len()).unwrap_or(u32::MAX),
             });
-            state.slots.extend_from_slice(self.slots.run(entity.slots, set.len()));
+            let (slots, recent) = self.slots.run(entity.slots, set.len());
+            state.slots.extend_from_slice(slots);
+            state.recent.extend_from_slice(recent);
         }
         state
     }
@@ -117,13 +132,20 @@ impl Shard {
             let start = shard.slots.take(set.len()).unwrap_or(u32::MAX);
             let from = row.slots as usize;
             let run = state.slots.get(from..from + old.len()).ok_or("slots are missing")?;
-            copy(run, shard.slots.run_mut(start, set.len()), mapping);
+            let recent = state.recent.get(from..from + old.len()).ok_or("datapoints are missing")?;
+            copy((run, recent), shard.slots.run_mut(start, set.len()), mapping);
             let number = u32::try_from(number).map_err(|error| error.to_string())?;
             let alarms = state.alarms_of(number);
             for (order, _) in (0_u16..).zip(mapping.iter()).filter(|(_, from)| from.is_some()) {
                 let from = mapping.get(usize::from(order)).copied().flatten();
                 if let Some(alarm) = from.and_then(|from| alarms.iter().find(|((_, own), _)| *own == from)) {
                     shard.alarms.insert((number, order), alarm.1);
+                }
+            }
+            for waiting in state.waiting_of(number) {
+                let new = mapping.iter().position(|&from| from == Some(waiting.order));
+                if let Some(order) = new.and_then(|new| u16::try_from(new).ok()) {
+                    shard.waiting.push(Waiting { order, ..*waiting });
                 }
             }
             shard.entities.push(Entity {
@@ -136,6 +158,7 @@ impl Shard {
         }
         if let Some(state) = saved.first() {
             shard.blind = state.blind.clone();
+            shard.marks = state.marks.clone();
         }
         if index == 0 {
             for state in saved {
@@ -146,7 +169,19 @@ impl Shard {
     }
 }
 
+fn sorted(waiting: &[Waiting]) -> Vec<Waiting> {
+    let mut waiting = waiting.to_vec();
+    waiting.sort_by_key(|waiting| (waiting.entity, waiting.order, waiting.end));
+    waiting
+}
+
 impl ShardState {
+    fn waiting_of(&self, entity: u32) -> &[Waiting] {
+        let start = self.waiting.partition_point(|own| own.entity < entity);
+        let tail = self.waiting.get(start..).unwrap_or_default();
+        tail.get(..tail.partition_point(|own| own.entity == entity)).unwrap_or_default()
+    }
+
     fn alarms_of(&self, entity: u32) -> &[((u32, u16), Alarm)] {
         let start = self.alarms.partition_point(|((own, _), _)| *own < entity);
         let tail = self.alarms.get(start..).unwrap_or_default();
@@ -170,8 +205,8 @@ pub(crate) fn move_all(
         let mapping =
             mappings.entry((entity.set, id)).or_insert_with(|| mapping(&fingerprints(old_set), new_set));
         let start = slots.take(new_set.len()).unwrap_or(u32::MAX);
-        let run = slots.run_mut(start, new_set.len());
-        copy(before.run(entity.slots, old_set.len()), run, mapping);
+        let (run, recent) = slots.run_mut(start, new_set.len());
+        copy(before.run(entity.slots, old_set.len()), (&mut *run, recent), mapping);
         tell_away(new_set, run, &entity.presence);
         moved(local, entity, entity.set, mapping);
         entity.slots = start;

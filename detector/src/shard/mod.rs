@@ -6,6 +6,7 @@
 
 mod blind;
 mod carry;
+mod marks;
 mod presence;
 mod slots;
 mod step;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 use behaviors::{
     profile::Profiles,
-    set::{Aggregate, BehaviorSet, Compiled, SetId},
+    recent::Recent,
+    set::{Aggregate, BehaviorSet, Compiled, SetId, Test},
     slot::Slot,
 };
 use fleet::{metric::AwsMetric, time::Timestamp};
@@ -22,11 +24,15 @@ use fleet::{metric::AwsMetric, time::Timestamp};
 pub use self::step::ShardCounts;
 use self::{
     blind::Blind,
+    marks::Marks,
     presence::Presence,
     slots::Slots,
-    step::{Alarms, Sink, Step},
+    step::{Alarms, Sink, Step, Waiting, metric_number},
 };
-pub(crate) use self::{carry::ShardState, step::Raw};
+pub(crate) use self::{
+    carry::ShardState,
+    step::{Out, Raw, Row},
+};
 use crate::{
     batch::{Batch, Op, Reassign, What},
     front::NONE,
@@ -59,6 +65,7 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
         | What::AssignAddress
         | What::Boundary
         | What::Reassign
+        | What::Mark
         | What::Blind => &[],
     }
 }
@@ -81,7 +88,9 @@ pub struct Shard {
     entities: Vec<Entity>,
     slots: Slots,
     alarms: Alarms,
+    waiting: Vec<Waiting>,
     blind: Blind,
+    marks: Marks,
     counts: ShardCounts,
 }
 
@@ -94,7 +103,9 @@ impl Shard {
             entities: Vec::new(),
             slots: Slots::default(),
             alarms: Alarms::new(),
+            waiting: Vec::new(),
             blind: Blind::default(),
+            marks: Marks::default(),
             counts: ShardCounts::default(),
         }
     }
@@ -107,7 +118,7 @@ impl Shard {
     }
 
     /// Folds the operations that a batch has for shard `index`.
-    pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Vec<Raw>) {
+    pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Out) {
         let Some(ops) = batch.ops.get(index) else { return };
         for ops in ops.chunks(AHEAD) {
             self.look_ahead(ops);
@@ -136,7 +147,7 @@ impl Shard {
         std::hint::black_box(seen);
     }
 
-    fn run_some(&mut self, index: usize, ops: &[Op], batch: &Batch, out: &mut Vec<Raw>) {
+    fn run_some(&mut self, index: usize, ops: &[Op], batch: &Batch, out: &mut Out) {
         for op in ops {
             match op.what {
                 What::AssignThing | What::AssignAddress => {
@@ -150,6 +161,7 @@ impl Shard {
                         self.reassign(index, *op, reassign, out);
                     }
                 }
+                What::Mark => self.marks.add(op.at, op.seq),
                 What::Blind => {
                     let from = i64::try_from(op.arg).unwrap_or(i64::MAX);
                     self.blind.add(Timestamp::from_millis(from), op.at);
@@ -160,10 +172,10 @@ impl Shard {
     }
 
     #[inline]
-    fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Vec<Raw>) {
+    fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Out) {
         let Some(entity) = self.entities.get_mut(op.entity as usize / self.shards) else { return };
         let set = self.compiled.set(entity.set);
-        let run = self.slots.run_mut(entity.slots, set.len());
+        let (run, recent) = self.slots.run_mut(entity.slots, set.len());
         if op.what == What::Connect {
             entity.principal = op.connect_parts().0;
         }
@@ -172,15 +184,17 @@ impl Shard {
             entity: op.entity,
             principal: entity.principal,
             alarms: &mut self.alarms,
+            waiting: &mut self.waiting,
+            marks: &self.marks,
             counts: &mut self.counts,
             out,
         };
-        let mut step = Step { set, run, sink };
+        let mut step = Step { set, run, recent, sink };
         note(&mut entity.presence, entity.address, op, &mut step);
         observe(op, batch, &mut step);
     }
 
-    fn assign(&mut self, op: Op, id: SetId, out: &mut Vec<Raw>) {
+    fn assign(&mut self, op: Op, id: SetId, out: &mut Out) {
         let local = op.entity as usize / self.shards;
         let set = self.compiled.set(id);
         let Some(entity) = self.entities.get_mut(local) else {
@@ -196,34 +210,44 @@ impl Shard {
         }
         let old = self.compiled.set(entity.set);
         let mapping = carry::mapping(&carry::fingerprints(old), set);
-        let before: Vec<Slot> = self.slots.run(entity.slots, old.len()).to_vec();
+        let (slots, recent) = self.slots.run(entity.slots, old.len());
+        let before: (Vec<Slot>, Vec<Recent>) = (slots.to_vec(), recent.to_vec());
         self.slots.give_back(entity.slots, old.len());
         let start = self.slots.take(set.len()).unwrap_or(u32::MAX);
-        let run = self.slots.run_mut(start, set.len());
-        carry::copy(&before, run, &mapping);
+        let (run, recent) = self.slots.run_mut(start, set.len());
+        carry::copy((&before.0, &before.1), (&mut *run, recent), &mapping);
         carry::tell_away(set, run, &entity.presence);
         let principal = entity.principal;
         (entity.slots, entity.set) = (start, id);
+        hand_on_waiting(&mut self.waiting, op, old, |waiting| waiting.entity == op.entity, out);
         let mut sink = Sink {
             op,
             entity: op.entity,
             principal,
             alarms: &mut self.alarms,
+            waiting: &mut self.waiting,
+            marks: &self.marks,
             counts: &mut self.counts,
             out,
         };
         move_alarms(&mut sink, old, &mapping);
     }
 
-    fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Vec<Raw>) {
-        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+    fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Out) {
+        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
+        for done in std::mem::take(waiting) {
+            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
+            if let Some(set) = set {
+                collected(&done, op.seq, set, out);
+            }
+        }
         let global = |local: usize| local * *shards + index;
         let set_of = |local| reassign.sets.get(global(local)).copied();
         let old = Arc::clone(compiled);
         let moved = |local: usize, entity: &Entity, old_id: SetId, mapping: &carry::Mapping| {
             let number = u32::try_from(global(local)).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let mut sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
             move_alarms(&mut sink, old.set(old_id), mapping);
         };
         carry::move_all(entities, slots, (&old, &reassign.compiled), set_of, moved);
@@ -231,47 +255,48 @@ impl Shard {
     }
 
     /// Windows of `op.arg` seconds end at `op.at`.
-    fn boundary(&mut self, index: usize, op: Op, out: &mut Vec<Raw>) {
+    fn boundary(&mut self, index: usize, op: Op, out: &mut Out) {
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
         let start = op.at.plus_millis(-i64::from(secs) * 1000);
         let blind = self.blind.overlaps(start, op.at);
-        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
         for (local, entity) in entities.iter().enumerate() {
             let set = compiled.set(entity.set);
             let listeners = set.windowed(secs);
             if listeners.is_empty() {
                 continue;
             }
-            let run = slots.run_mut(entity.slots, set.len());
+            let (run, recent) = slots.run_mut(entity.slots, set.len());
             let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
             let present = !blind && entity.presence.within(start, op.at);
-            for &order in listeners {
-                let (Some(behavior), Some(slot)) =
-                    (set.behaviors().get(usize::from(order)), run.get_mut(usize::from(order)))
-                else {
-                    continue;
-                };
-                if blind && behavior.aggregate == Aggregate::Away {
-                    continue;
-                }
-                // An address has no session. While it is in alarm, its silence is the good news
-                // that clears the alarm.
-                let present = present || (!blind && entity.address && slot.in_alarm());
-                if let Some(change) = behavior.close(slot, op.at, present) {
-                    sink.change(order, behavior, change, None);
-                }
-            }
+            let mut step = Step { set, run, recent, sink };
+            step.close(listeners, present, blind, entity);
         }
+        self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
             self.invalidate_silent(op, out);
         }
     }
 
+    /// Hands on what was collected in windows of `secs` seconds that are over.
+    fn hand_on_collected(&mut self, secs: u32, op: Op, out: &mut Out) {
+        let Self { shards, compiled, entities, waiting, .. } = self;
+        waiting.retain(|done| {
+            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
+            let behavior = set.and_then(|set| set.behaviors().get(usize::from(done.order)));
+            let over = done.end <= op.at && behavior.is_some_and(|own| own.window == Some(secs));
+            if let (true, Some(set)) = (over, set) {
+                collected(done, op.seq, set, out);
+            }
+            !over
+        });
+    }
+
     /// Ends the violations of entities that have been silent too long. How long a thing has been
     /// away is known while it is away: such a behavior is never without a datapoint.
-    fn invalidate_silent(&mut self, op: Op, out: &mut Vec<Raw>) {
+    fn invalidate_silent(&mut self, op: Op, out: &mut Out) {
         let mut silent = Vec::new();
         for &(number, order) in self.alarms.keys() {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
@@ -285,7 +310,7 @@ impl Shard {
         for (number, order, at) in silent {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
             let set = self.compiled.set(entity.set);
-            let run = self.slots.run_mut(entity.slots, set.len());
+            let (run, _) = self.slots.run_mut(entity.slots, set.len());
             let behavior = set.behaviors().get(usize::from(order));
             let slot = run.get_mut(usize::from(order));
             let (Some(behavior), Some(slot), Some(alarm)) =
@@ -294,9 +319,16 @@ impl Shard {
                 continue;
             };
             *slot = Slot::default();
-            let (alarms, counts) = (&mut self.alarms, &mut self.counts);
-            let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let mut sink = Sink {
+                op,
+                entity: number,
+                principal: entity.principal,
+                alarms: &mut self.alarms,
+                waiting: &mut self.waiting,
+                marks: &self.marks,
+                counts: &mut self.counts,
+                out,
+            };
             sink.invalidate(order, behavior, at, alarm);
         }
     }
@@ -318,8 +350,37 @@ impl Shard {
     pub fn memory(&self) -> usize {
         self.entities.capacity() * size_of::<Entity>()
             + self.slots.memory()
+            + self.waiting.capacity() * size_of::<Waiting>()
             // A B-tree's nodes are two thirds full.
             + self.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
+    }
+}
+
+/// Hands on what is collected of the waiting datapoints that `which` names; the others of them are
+/// given up, because the behavior that they were for is about to change.
+fn hand_on_waiting(
+    waiting: &mut Vec<Waiting>,
+    op: Op,
+    set: &BehaviorSet,
+    which: impl Fn(&Waiting) -> bool,
+    out: &mut Out,
+) {
+    waiting.retain(|done| {
+        let gone = which(done);
+        if gone {
+            collected(done, op.seq, set, out);
+        }
+        !gone
+    });
+}
+
+/// Hands on a datapoint if it is only collected.
+fn collected(done: &Waiting, seq: u64, set: &BehaviorSet, out: &mut Out) {
+    let Some(behavior) = set.behaviors().get(usize::from(done.order)) else { return };
+    if behavior.test == Test::Collect {
+        let value = metric_number(&behavior.metric, done.value);
+        let collector = Arc::clone(behavior);
+        out.rows.push(Row { seq, end: done.end, entity: done.entity, collector, value });
     }
 }
 
@@ -379,6 +440,7 @@ fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
         | What::AssignAddress
         | What::Boundary
         | What::Reassign
+        | What::Mark
         | What::Blind => {}
     }
 }

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod attribution;
 #[cfg(test)]
+mod collect;
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod fold;
 #[cfg(test)]
 mod journal;
