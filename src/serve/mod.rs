@@ -186,6 +186,8 @@ pub fn rules(settings: &Settings, definitions: &Definitions) -> Rules {
         things_max: settings.things_max,
         addresses_max: settings.addresses_max,
         profiles: definitions.profile_texts.clone(),
+        // Nobody takes them yet.
+        collect: false,
     }
 }
 
