@@ -293,9 +293,14 @@ impl Behavior {
         slot.who = slot.who.min(who as u8);
         slot.value = match self.aggregate {
             Aggregate::Count | Aggregate::Sum => slot.value + value,
-            Aggregate::Max if slot.has(FILLED) => slot.value.max(value),
+            Aggregate::Max | Aggregate::Distinct if slot.has(FILLED) => slot.value.max(value),
             Aggregate::Min if slot.has(FILLED) => slot.value.min(value),
-            Aggregate::Max | Aggregate::Min | Aggregate::Last | Aggregate::Each | Aggregate::Away => value,
+            Aggregate::Max
+            | Aggregate::Distinct
+            | Aggregate::Min
+            | Aggregate::Last
+            | Aggregate::Each
+            | Aggregate::Away => value,
         };
         slot.set(FILLED);
         if !self.is_final_once_violating() || self.holds(slot.value) != Some(false) {
@@ -311,7 +316,9 @@ impl Behavior {
     fn is_final_once_violating(&self) -> bool {
         let Test::Fixed(Criterion::Number(criterion)) = &self.test else { return false };
         match self.aggregate {
-            Aggregate::Count | Aggregate::Sum | Aggregate::Max => criterion.op.bounds_above(),
+            Aggregate::Count | Aggregate::Sum | Aggregate::Max | Aggregate::Distinct => {
+                criterion.op.bounds_above()
+            }
             Aggregate::Min => !criterion.op.bounds_above(),
             Aggregate::Last | Aggregate::Each | Aggregate::Away => false,
         }
@@ -341,7 +348,7 @@ impl Behavior {
 
     /// Judges a window without an observation.
     fn zero(&self, slot: &mut Slot, end: i64, present: bool) -> Option<Datapoint> {
-        if !present || !matches!(self.aggregate, Aggregate::Count) {
+        if !present || !matches!(self.aggregate, Aggregate::Count | Aggregate::Distinct) {
             return None;
         }
         let start = end.saturating_sub(self.width()?);

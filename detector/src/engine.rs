@@ -10,9 +10,10 @@ use crate::{
     front::{Decoders, Front, Position, Verdict},
     input::SourceId,
     journal::Record,
+    meeting::Gathered,
     output::{Datapoints, Output},
-    resolve,
-    shard::{Out, Raw, Shard, ShardCounts},
+    resolve::{self, Names},
+    shard::{Out, Progress, Raw, Shard, ShardCounts},
     snapshot::Snapshot,
     transition::Transition,
 };
@@ -91,15 +92,38 @@ impl Engine {
 
     /// As [`Engine::flush`], with everything that a runner would hand on.
     pub fn flush_outputs(&mut self, sink: &mut dyn FnMut(Output)) {
-        for (index, shard) in self.shards.iter_mut().enumerate() {
-            shard.run(index, &self.batch, &mut self.out);
-        }
+        self.run_shards();
         resolve::sort(&mut self.out.raws);
-        let (entities, principals) = self.front.names();
-        let points = resolve::datapoints(&mut self.out.rows, entities);
-        let resolve = |raw| resolve::transition(raw, entities, principals);
+        let (things, principals) = self.front.names();
+        let renamed = std::mem::take(&mut self.batch.renamed);
+        let names = Names { things, principals, renamed: &renamed };
+        let points = resolve::datapoints(&mut self.out.rows, names);
+        let resolve = |raw| resolve::transition(raw, names);
         hand_on(&mut self.out.raws, points, &mut self.batch, sink, resolve);
         self.batch.clear();
+    }
+
+    /// Runs the shards one after the other, from meeting to meeting.
+    fn run_shards(&mut self) {
+        let Self { shards, batch, out, .. } = self;
+        let mut from = vec![0; shards.len()];
+        loop {
+            let (mut all, mut next) = (Gathered::default(), Vec::new());
+            for ((index, shard), &from) in shards.iter_mut().enumerate().zip(&from) {
+                if let Progress::Meets { next: at, gathered } = shard.run(index, batch, from, out) {
+                    all.merge(gathered);
+                    next.push(at);
+                }
+            }
+            if next.is_empty() {
+                return;
+            }
+            let limits = all.limits();
+            for ((index, shard), &next) in shards.iter_mut().enumerate().zip(&next) {
+                shard.settle(index, batch, next, &limits, out);
+            }
+            from = next;
+        }
     }
 
     /// Last record that was folded; 0 before the first.
@@ -177,10 +201,9 @@ impl Engine {
 
 fn restore_parts(front: &mut Front, snapshot: Snapshot, shards: usize) -> Result<Vec<Shard>, String> {
     front.restore(snapshot.front)?;
-    let (compiled, sets) = front.assigned();
+    let assigned = front.assigned();
     let count = shards.max(1);
-    let restore =
-        |index| Shard::restore((index, count), std::sync::Arc::clone(&compiled), &sets, &snapshot.shards);
+    let restore = |index| Shard::restore((index, count), &assigned, &snapshot.shards);
     (0..count).map(restore).collect()
 }
 

@@ -47,6 +47,35 @@ pub enum EntityName {
     Thing(String),
     /// A source address.
     SourceIp(IpAddr),
+    /// A network of source addresses, such as `192.0.2.0/24`.
+    Network(String),
+    /// A user name or certificate identity.
+    Principal(String),
+    /// A topic.
+    Topic(String),
+    /// A thing group, with the groups below it.
+    ThingGroup(String),
+    /// All things.
+    Fleet,
+    /// A client id that somebody claimed who was refused.
+    ClaimedClientId(String),
+}
+
+impl EntityName {
+    /// The name alone, as people read it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Thing(name)
+            | Self::Network(name)
+            | Self::Principal(name)
+            | Self::Topic(name)
+            | Self::ThingGroup(name)
+            | Self::ClaimedClientId(name) => name.clone(),
+            Self::SourceIp(ip) => ip.to_string(),
+            Self::Fleet => "the fleet".into(),
+        }
+    }
 }
 
 /// A change of a violation's state, complete for whoever stores, sends or answers it.

@@ -188,6 +188,7 @@ pub fn rules(settings: &Settings, definitions: &Definitions) -> Rules {
         profiles: definitions.profile_texts.clone(),
         // Nobody takes them yet.
         collect: false,
+        ..Rules::default()
     }
 }
 

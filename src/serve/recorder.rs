@@ -172,7 +172,13 @@ fn put(batch: &mut Batch, transition: &Transition) -> Result<(), serde_json::Err
 pub fn alarm(transition: &Transition, registry: &Registry) -> Alarm {
     let thing = match &transition.entity {
         EntityName::Thing(name) => Some(name.clone()),
-        EntityName::SourceIp(_) => None,
+        EntityName::SourceIp(_)
+        | EntityName::Network(_)
+        | EntityName::Principal(_)
+        | EntityName::Topic(_)
+        | EntityName::ThingGroup(_)
+        | EntityName::Fleet
+        | EntityName::ClaimedClientId(_) => None,
     };
     let groups = thing.as_deref().and_then(|name| registry.things.get(name)).map(|thing| {
         thing.groups.iter().flat_map(|group| registry.ancestors(group)).cloned().collect::<Vec<GroupName>>()
@@ -190,6 +196,7 @@ pub fn alarm(transition: &Transition, registry: &Registry) -> Alarm {
         entity: match &transition.entity {
             EntityName::Thing(name) => Entity::Thing(name.clone()),
             EntityName::SourceIp(ip) => Entity::SourceIp(*ip),
+            other => Entity::Other(other.text()),
         },
         // A thing is known by the client id of its sessions.
         client_id: thing,

@@ -52,6 +52,18 @@ impl NumberOperator {
         }
     }
 
+    /// Whether `value OP bound`.
+    #[must_use]
+    #[inline]
+    pub fn holds(self, value: f64, bound: f64) -> bool {
+        match self {
+            Self::LessThan => value < bound,
+            Self::LessThanEquals => value <= bound,
+            Self::GreaterThan => value > bound,
+            Self::GreaterThanEquals => value >= bound,
+        }
+    }
+
     /// Whether it bounds a number from above (`less-than`, `less-than-equals`).
     #[must_use]
     pub const fn bounds_above(self) -> bool {

@@ -106,7 +106,7 @@ fn datapoint(
             Aggregate::Max => values().fold(f64::NEG_INFINITY, f64::max),
             Aggregate::Min => values().fold(f64::INFINITY, f64::min),
             Aggregate::Last => values().next_back().unwrap(),
-            Aggregate::Each | Aggregate::Away => panic!(),
+            Aggregate::Each | Aggregate::Away | Aggregate::Distinct => panic!(),
         };
         let attribution = observations.iter().map(|&(_, _, who)| who).min().unwrap();
         let (at, start) = (Timestamp::from_millis(at), Timestamp::from_millis(end - width(behavior)));

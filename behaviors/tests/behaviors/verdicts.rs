@@ -30,7 +30,7 @@ fn every_row_gives_its_changes() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(rows >= 150, "{rows} rows");
+    assert!(rows >= 300, "{rows} rows");
 }
 
 fn definition(metric: &str, criterion: &str, window: &str, counts: &str) -> String {

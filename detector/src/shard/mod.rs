@@ -6,10 +6,13 @@
 
 mod blind;
 mod carry;
+mod fleetwide;
+mod keyed;
 mod marks;
 mod presence;
 mod slots;
 mod step;
+mod table;
 
 use std::sync::Arc;
 
@@ -24,6 +27,7 @@ use fleet::{metric::AwsMetric, time::Timestamp};
 pub use self::step::ShardCounts;
 use self::{
     blind::Blind,
+    keyed::{Keyed, Shared},
     marks::Marks,
     presence::Presence,
     slots::Slots,
@@ -31,11 +35,13 @@ use self::{
 };
 pub(crate) use self::{
     carry::ShardState,
+    fleetwide::Progress,
     step::{Out, Raw, Row},
 };
 use crate::{
-    batch::{Batch, Op, Reassign, What},
+    batch::{Batch, Op, Reassign, SLICES, What},
     front::NONE,
+    meeting::Gathered,
 };
 
 /// Without any datapoint for so long, a violation ends without a verdict
@@ -55,14 +61,17 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
     match what {
         What::Publish => &[AwsMetric::NumMessagesSent, AwsMetric::MessageByteSize],
         What::Delivery => &[AwsMetric::NumMessagesReceived],
-        What::Connect | What::Attempt => &[AwsMetric::NumConnectionAttempts],
+        What::Connect => &[AwsMetric::NumConnectionAttempts],
         What::Disconnect => &[AwsMetric::NumDisconnects],
         What::AuthFailure | What::Denied => &[AwsMetric::NumAuthorizationFailures],
         What::Report => &[AwsMetric::AllBytesOut, AwsMetric::NumListeningTcpPorts],
         What::SessionOver
+        | What::PublishedFrom
         | What::Seen
         | What::AssignThing
-        | What::AssignAddress
+        | What::Retire
+        | What::Own
+        | What::Keyed
         | What::Boundary
         | What::Reassign
         | What::Mark
@@ -70,14 +79,13 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
     }
 }
 
-/// An entity: 40 bytes, and its slots.
+/// A thing: 36 bytes, and its slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Entity {
     pub(crate) presence: Presence,
     pub(crate) slots: u32,
     pub(crate) set: SetId,
     pub(crate) principal: u32,
-    pub(crate) address: bool,
 }
 
 /// A part of the entities.
@@ -92,13 +100,16 @@ pub struct Shard {
     blind: Blind,
     marks: Marks,
     counts: ShardCounts,
+    keyed: Keyed,
 }
 
 impl Shard {
     /// An empty one of `shards`.
     pub(crate) fn new(shards: usize, compiled: Arc<Compiled>) -> Self {
+        let keyed = Keyed::new(shards, &compiled, SLICES);
         Self {
             shards: shards.max(1),
+            keyed,
             compiled,
             entities: Vec::new(),
             slots: Slots::default(),
@@ -117,13 +128,19 @@ impl Shard {
         (0..shards.max(1)).map(|_| Self::new(shards, Arc::clone(&compiled))).collect()
     }
 
-    /// Folds the operations that a batch has for shard `index`.
-    pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Out) {
-        let Some(ops) = batch.ops.get(index) else { return };
+    /// Folds the operations that a batch has for shard `index`, from the one at `from` on, up to a
+    /// boundary at which all shards must meet.
+    pub(crate) fn run(&mut self, index: usize, batch: &Batch, from: usize, out: &mut Out) -> Progress {
+        let ops = batch.ops.get(index).and_then(|ops| ops.get(from..)).unwrap_or_default();
+        let mut done = from;
         for ops in ops.chunks(AHEAD) {
             self.look_ahead(ops);
-            self.run_some(index, ops, batch, out);
+            if let Some((at, gathered)) = self.run_some(index, ops, batch, out) {
+                return Progress::Meets { next: done + at + 1, gathered };
+            }
+            done += ops.len();
         }
+        Progress::Done
     }
 
     /// Reads what the operations will need, before it is needed. These reads do not wait for each
@@ -147,20 +164,35 @@ impl Shard {
         std::hint::black_box(seen);
     }
 
-    fn run_some(&mut self, index: usize, ops: &[Op], batch: &Batch, out: &mut Out) {
-        for op in ops {
+    /// Runs operations; stops behind a boundary at which the shards must meet, and says which
+    /// operation that was.
+    fn run_some(
+        &mut self,
+        index: usize,
+        ops: &[Op],
+        batch: &Batch,
+        out: &mut Out,
+    ) -> Option<(usize, Gathered)> {
+        for (at, op) in ops.iter().enumerate() {
             match op.what {
-                What::AssignThing | What::AssignAddress => {
+                What::AssignThing => {
                     if let Some(&set) = batch.sets.get(op.index()) {
                         self.assign(*op, set, out);
                     }
                 }
-                What::Boundary => self.boundary(index, *op, out),
+                What::Boundary => {
+                    self.boundary(index, *op, out);
+                    if let Some(gathered) = self.gathered(*op) {
+                        return Some((at, gathered));
+                    }
+                }
                 What::Reassign => {
                     if let Some(reassign) = batch.reassigns.get(op.index()) {
                         self.reassign(index, *op, reassign, out);
                     }
                 }
+                What::Keyed => self.keyed(*op, batch, out),
+                What::Retire => self.retire(*op, out),
                 What::Mark => self.marks.add(op.at, op.seq),
                 What::Blind => {
                     let from = i64::try_from(op.arg).unwrap_or(i64::MAX);
@@ -169,6 +201,7 @@ impl Shard {
                 _ => self.happened(op, batch, out),
             }
         }
+        None
     }
 
     #[inline]
@@ -190,7 +223,7 @@ impl Shard {
             out,
         };
         let mut step = Step { set, run, recent, sink };
-        note(&mut entity.presence, entity.address, op, &mut step);
+        note(&mut entity.presence, op, &mut step);
         observe(op, batch, &mut step);
     }
 
@@ -200,9 +233,8 @@ impl Shard {
         let Some(entity) = self.entities.get_mut(local) else {
             debug_assert_eq!(local, self.entities.len(), "entities are announced in order");
             let slots = self.slots.take(set.len()).unwrap_or(u32::MAX);
-            let address = op.what == What::AssignAddress;
             let presence = Presence::default();
-            self.entities.push(Entity { presence, slots, set: id, principal: NONE, address });
+            self.entities.push(Entity { presence, slots, set: id, principal: NONE });
             return;
         };
         if entity.set == id {
@@ -233,6 +265,17 @@ impl Shard {
         move_alarms(&mut sink, old, &mapping);
     }
 
+    /// Forgets a thing: what was held against it ends without a verdict, and its place is as new.
+    fn retire(&mut self, op: Op, out: &mut Out) {
+        let local = op.entity as usize / self.shards;
+        self.assign(Op { what: What::AssignThing, ..op }, SetId::NONE, out);
+        self.waiting.retain(|waiting| waiting.entity != op.entity);
+        if let Some(entity) = self.entities.get_mut(local) {
+            entity.presence = Presence::default();
+            entity.principal = NONE;
+        }
+    }
+
     fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Out) {
         let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
         for done in std::mem::take(waiting) {
@@ -251,6 +294,10 @@ impl Shard {
             move_alarms(&mut sink, old.set(old_id), mapping);
         };
         carry::move_all(entities, slots, (&old, &reassign.compiled), set_of, moved);
+        let fresh = Keyed::new(*shards, &reassign.compiled, reassign.entities_max);
+        let before = std::mem::replace(&mut self.keyed, fresh);
+        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
+        keyed::moved(before, (&old, &reassign.compiled), &mut self.keyed, &mut shared);
         self.compiled = Arc::clone(&reassign.compiled);
     }
 
@@ -272,11 +319,13 @@ impl Shard {
             let sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
             let present = !blind && entity.presence.within(start, op.at);
             let mut step = Step { set, run, recent, sink };
-            step.close(listeners, present, blind, entity);
+            step.close(listeners, present, blind, Some(&entity.presence));
         }
+        self.keyed_boundary(op, secs, start, blind, out);
         self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
             self.invalidate_silent(op, out);
+            self.keyed_silent(op, out);
         }
     }
 
@@ -286,7 +335,8 @@ impl Shard {
         waiting.retain(|done| {
             let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
             let behavior = set.and_then(|set| set.behaviors().get(usize::from(done.order)));
-            let over = done.end <= op.at && behavior.is_some_and(|own| own.window == Some(secs));
+            let over = done.end <= op.at
+                && behavior.is_some_and(|own| own.window == Some(secs) && own.test == Test::Collect);
             if let (true, Some(set)) = (over, set) {
                 collected(done, op.seq, set, out);
             }
@@ -342,7 +392,7 @@ impl Shard {
     /// Violations that are open.
     #[must_use]
     pub fn open_violations(&self) -> usize {
-        self.alarms.len()
+        self.alarms.len() + self.keyed.tables().map(|table| table.alarms.len()).sum::<usize>()
     }
 
     /// Bytes that the shard holds.
@@ -351,6 +401,7 @@ impl Shard {
         self.entities.capacity() * size_of::<Entity>()
             + self.slots.memory()
             + self.waiting.capacity() * size_of::<Waiting>()
+            + self.keyed.tables().map(table::Table::memory).sum::<usize>()
             // A B-tree's nodes are two thirds full.
             + self.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
     }
@@ -386,7 +437,7 @@ fn collected(done: &Waiting, seq: u64, set: &BehaviorSet, out: &mut Out) {
 
 /// Takes note of where the entity is.
 #[inline]
-fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>) {
+fn note(presence: &mut Presence, op: &Op, step: &mut Step<'_>) {
     match op.what {
         What::Connect => {
             presence.connected(op.at);
@@ -398,7 +449,7 @@ fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>)
             }
         }
         // Somebody failed to log in: that is no sign of the thing itself.
-        What::AuthFailure if !is_address => {}
+        What::AuthFailure => {}
         What::Publish | What::Delivery | What::Denied | What::Seen => {
             presence.active(op.at);
             presence.must_be_connected(op.at);
@@ -412,23 +463,38 @@ fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>)
 fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
     match op.what {
         What::Publish => {
+            let (bytes, mask) = op.message_parts();
             step.number(AwsMetric::NumMessagesSent, 1.0);
-            step.number(AwsMetric::MessageByteSize, op.arg as f64);
+            step.number(AwsMetric::MessageByteSize, f64::from(bytes));
+            step.narrowed(AwsMetric::NumMessagesSent, 1.0, mask);
+            step.narrowed(AwsMetric::MessageByteSize, f64::from(bytes), mask);
         }
-        What::Delivery => step.number(AwsMetric::NumMessagesReceived, 1.0),
+        What::PublishedFrom => {
+            let (at, mask) = op.message_parts();
+            if let Some(&address) = batch.addresses.get(at as usize) {
+                step.narrowed_address(address, mask);
+            }
+        }
+        What::Delivery => {
+            step.number(AwsMetric::NumMessagesReceived, 1.0);
+            step.narrowed(AwsMetric::NumMessagesReceived, 1.0, op.message_parts().1);
+        }
         What::Connect => {
             step.number(AwsMetric::NumConnectionAttempts, 1.0);
             if let Some(address) = batch.addresses.get(op.connect_parts().1) {
                 step.addresses(AwsMetric::SourceIpAddress, std::slice::from_ref(address));
             }
         }
-        What::Attempt => step.number(AwsMetric::NumConnectionAttempts, 1.0),
+        What::Own => step.own(op.arg),
         What::Disconnect => step.number(AwsMetric::NumDisconnects, 1.0),
         What::AuthFailure => {
             step.number(AwsMetric::NumAuthorizationFailures, 1.0);
             step.number(AwsMetric::NumConnectionAttempts, 1.0);
         }
-        What::Denied => step.number(AwsMetric::NumAuthorizationFailures, 1.0),
+        What::Denied => {
+            step.number(AwsMetric::NumAuthorizationFailures, 1.0);
+            step.narrowed(AwsMetric::NumAuthorizationFailures, 1.0, op.message_parts().1);
+        }
         What::Report => {
             if let Some(row) = batch.reports.get(op.index()) {
                 step.report(row, batch);
@@ -437,7 +503,8 @@ fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
         What::SessionOver
         | What::Seen
         | What::AssignThing
-        | What::AssignAddress
+        | What::Retire
+        | What::Keyed
         | What::Boundary
         | What::Reassign
         | What::Mark

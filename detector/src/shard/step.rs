@@ -4,14 +4,16 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use behaviors::{
     criterion::ValueKind,
+    dimension::Mask,
     recent::Recent,
     set::{Aggregate, Behavior, BehaviorSet, MetricKey, Test},
     slot::{Change, Datapoint, Deciding, Slot, Value},
 };
 use fleet::{event::Attribution, metric::AwsMetric, report::CustomValue, time::Timestamp};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
-use super::{Entity, marks::Marks};
+use super::{marks::Marks, presence::Presence};
 use crate::{
     batch::{Batch, Op, ReportRow, slice},
     evidence::{Evidence, EvidencePoint, JournalRange},
@@ -45,6 +47,8 @@ pub(crate) struct Raw {
     pub(crate) who: Attribution,
     pub(crate) alarm: Alarm,
     pub(crate) evidence: Option<Box<Evidence>>,
+    /// Name of the entity, if it is no thing.
+    pub(crate) key: Option<Box<[u8]>>,
 }
 
 /// A collected value, before numbers have become names.
@@ -98,6 +102,8 @@ pub struct ShardCounts {
     pub late: u64,
     /// Transitions.
     pub transitions: u64,
+    /// Entities other than things that made room for others.
+    pub evicted: u64,
 }
 
 impl ShardCounts {
@@ -106,6 +112,7 @@ impl ShardCounts {
         self.datapoints += other.datapoints;
         self.late += other.late;
         self.transitions += other.transitions;
+        self.evicted += other.evicted;
     }
 }
 
@@ -198,7 +205,7 @@ impl Sink<'_> {
         let run = if clears { behavior.to_clear } else { behavior.to_alarm };
         let mut evidence = Evidence {
             metric: behavior.metric.name().to_owned(),
-            dimension: None,
+            dimension: behavior.narrowed.as_ref().map(|narrowed| narrowed.name.to_string()),
             window_start: deciding.start,
             window_secs: behavior.window.filter(|_| behavior.aggregate != Aggregate::Away),
             observed: value.clone(),
@@ -259,6 +266,7 @@ impl Sink<'_> {
             who,
             alarm,
             evidence,
+            key: None,
         });
     }
 }
@@ -287,7 +295,7 @@ pub(crate) fn metric_number(metric: &MetricKey, number: f64) -> MetricValue {
     match metric {
         MetricKey::Custom(_) => MetricValue::Number(number),
         #[expect(clippy::cast_possible_truncation, reason = "a float's cast to an integer saturates")]
-        MetricKey::Aws(_) => MetricValue::Count(number.max(0.0) as u64),
+        MetricKey::Aws(_) | MetricKey::Own(_) => MetricValue::Count(number.max(0.0) as u64),
     }
 }
 
@@ -309,7 +317,7 @@ impl Step<'_> {
     }
 
     #[inline]
-    fn numbers_for(&mut self, listeners: &[u16], value: f64) {
+    pub(crate) fn numbers_for(&mut self, listeners: &[u16], value: f64) {
         let (at, who) = (self.sink.op.at, self.sink.op.who);
         let mut late = false;
         for &order in listeners {
@@ -327,6 +335,21 @@ impl Step<'_> {
             }
         }
         self.sink.counts.late += u64::from(late);
+    }
+
+    /// A number of a message was observed, for behaviors that a dimension narrows.
+    #[inline]
+    pub(crate) fn narrowed(&mut self, metric: AwsMetric, value: f64, mask: Mask) {
+        if mask != Mask::default() {
+            let listeners: SmallVec<[u16; 8]> = self.set.narrowed(metric, mask).collect();
+            self.numbers_for(&listeners, value);
+        }
+    }
+
+    /// The address that a message came from, for behaviors that a dimension narrows.
+    pub(crate) fn narrowed_address(&mut self, address: IpAddr, mask: Mask) {
+        let listeners: SmallVec<[u16; 8]> = self.set.narrowed(AwsMetric::SourceIpAddress, mask).collect();
+        self.address_list(&listeners, &[address]);
     }
 
     /// A list was observed.
@@ -376,8 +399,14 @@ impl Step<'_> {
         self.list(listeners, ValueKind::Addresses, compliant, (addresses.len(), &value));
     }
 
-    /// Windows of the listeners end. See [`Behavior::close`] for `present`.
-    pub(crate) fn close(&mut self, listeners: &[u16], present: bool, blind: bool, entity: &Entity) {
+    /// Windows of the listeners end. See [`Behavior::close`] for `present`; `session` is that of a thing.
+    pub(crate) fn close(
+        &mut self,
+        listeners: &[u16],
+        present: bool,
+        blind: bool,
+        session: Option<&Presence>,
+    ) {
         let at = self.sink.op.at;
         for &order in listeners {
             let (Some(behavior), Some(slot)) =
@@ -389,16 +418,28 @@ impl Step<'_> {
             if blind && away {
                 continue;
             }
-            // An address has no session. While it is in alarm, its silence is the good news
-            // that clears the alarm.
-            let present = present || (!blind && entity.address && slot.in_alarm());
+            let present = present || (!blind && session.is_none() && slot.in_alarm());
             if let Some(point) = behavior.close(slot, at, present) {
                 let recent = self.recent.get_mut(usize::from(order));
                 self.sink.point(order, behavior, recent, &point, None);
-            } else if away && behavior.test == Test::Collect && present && entity.presence.is_connected() {
+            } else if away
+                && behavior.test == Test::Collect
+                && present
+                && session.is_some_and(Presence::is_connected)
+            {
                 let (entity, who) = (self.sink.entity, Attribution::Certain as u8);
                 self.sink.waiting.push(Waiting { entity, order, who, start: at, end: at, value: 0.0 });
             }
+        }
+    }
+
+    /// Something of ours is counted: `bits` says what.
+    pub(crate) fn own(&mut self, bits: u64) {
+        let mut bits = u32::try_from(bits).unwrap_or(0);
+        while bits != 0 {
+            let set = self.set;
+            self.numbers_for(set.with_bit(bits.trailing_zeros()), 1.0);
+            bits &= bits - 1;
         }
     }
 
@@ -469,8 +510,7 @@ impl Step<'_> {
                     let behavior = self.set.behaviors().get(usize::from(**order));
                     behavior.is_some_and(|behavior| behavior.takes(ValueKind::Number))
                 };
-                let listeners: smallvec::SmallVec<[u16; 8]> =
-                    listeners.iter().filter(of_numbers).copied().collect();
+                let listeners: SmallVec<[u16; 8]> = listeners.iter().filter(of_numbers).copied().collect();
                 self.numbers_for(&listeners, *number);
             }
             CustomValue::NumberList(range) => {

@@ -5,11 +5,15 @@ mod attribution;
 #[cfg(test)]
 mod collect;
 #[cfg(test)]
+mod entities;
+#[cfg(test)]
 mod evidence;
 #[cfg(test)]
 mod fold;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
@@ -18,3 +22,5 @@ mod runner;
 mod same;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod walk;
