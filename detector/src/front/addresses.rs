@@ -1,8 +1,8 @@
 //! Source addresses, as far as failed logins need them: who stands behind which.
 //!
 //! Bounded: when the table is full, an address without an open session that was not seen lately
-//! makes room, found by a hand that goes round and passes each address seen since its last visit
-//! once (the "clock" of Corbató, 1968). The hand looks at [`LOOKS_MAX`] addresses at most; if it
+//! makes room, found by a hand that goes round and passes each address seen again since its last
+//! visit once (the "clock" of Corbató, 1968). The hand looks at [`LOOKS_MAX`] addresses at most; if it
 //! finds none, the new address is not followed, and counted.
 
 use std::net::IpAddr;
@@ -71,7 +71,8 @@ impl Addresses {
             number
         };
         self.numbers.insert(ip, number);
-        self.touched.set(number, true);
+        // Not touched before it comes again: what comes only once goes first.
+        self.touched.set(number, false);
         Some(number)
     }
 

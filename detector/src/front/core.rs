@@ -485,9 +485,8 @@ impl Core {
             victim
         };
         self.age();
-        if self.aging {
-            self.touched.set(thing, true);
-        }
+        // Not touched before it comes again: what comes only once goes first.
+        self.touched.set(thing, false);
         self.watched.set(thing, self.is_watched(name));
         let set = self.compiled.set_for(name, &self.registry);
         Self::announce(step, thing, What::AssignThing, set, batch);
