@@ -152,7 +152,7 @@ fn changed_rules_keep_entities_and_end_what_is_gone() {
 }
 
 /// Rules of a few places only, with behaviors of many kinds.
-fn crowded() -> Rules {
+pub(crate) fn crowded() -> Rules {
     let rules = rules(&[
         "sent: num-messages-sent less-than 3 in 60",
         "fail: num-authorization-failures less-than 2 in 60 by address",
@@ -169,7 +169,7 @@ fn crowded() -> Rules {
     Rules { things_max: 6, addresses_max: 3, entities_max: 64, ..rules }
 }
 
-fn grouped() -> Registry {
+pub(crate) fn grouped() -> Registry {
     let mut registry = registry();
     registry = registry.with_member(&"t1".parse().unwrap(), &"g".parse().unwrap());
     registry
