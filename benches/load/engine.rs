@@ -41,7 +41,7 @@ pub(crate) fn start(dir: &Path, broker: &Broker, webhook: u16) -> Result<Fleetwa
     let config = dir.join("fleetward.toml");
     fs::write(&config, configuration(dir, broker.port, webhook, api))?;
     let log = fs::File::create(dir.join("fleetward.log"))?;
-    let mut command = niced(env!("CARGO_BIN_EXE_fleetward"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fleetward"));
     command.args(["serve", "--config"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let fleetward = Fleetward { process: Process(command.spawn()?), data: dir.join("data"), api };
     let ready = until("fleetward is ready", || fleetward.get("/readyz").is_ok_and(|(code, _)| code == 200));
@@ -49,14 +49,6 @@ pub(crate) fn start(dir: &Path, broker: &Broker, webhook: u16) -> Result<Fleetwa
         format!("{error}\n{}", fs::read_to_string(dir.join("fleetward.log")).unwrap_or_default())
     })?;
     Ok(fleetward)
-}
-
-/// The program, with the priority that the unit file gives it if `FLEETWARD_BENCH_NICE` says so.
-fn niced(program: &str) -> Command {
-    let Ok(nice) = std::env::var("FLEETWARD_BENCH_NICE") else { return Command::new(program) };
-    let mut command = Command::new("nice");
-    command.args(["-n", &nice, program]);
-    command
 }
 
 fn configuration(dir: &Path, port: u16, webhook: u16, api: u16) -> String {
