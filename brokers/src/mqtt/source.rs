@@ -78,9 +78,9 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One answer fewer waits. Never below none: those of a lost connection are forgotten together.
-    fn answer_left(&self) {
-        let fewer = |waiting: usize| Some(waiting.saturating_sub(1));
+    /// So many answers fewer wait. Never below none: those of a lost connection are forgotten together.
+    fn answers_left(&self, count: usize) {
+        let fewer = |waiting: usize| Some(waiting.saturating_sub(count));
         if self.answers_waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fewer).is_err() {
             warn!("the count of waiting answers could not be kept");
         }
@@ -193,6 +193,7 @@ fn release(shared: &Shared) {
         }
     }
     drop(ledger);
+    shared.sender.go();
     shared.room.notify_one();
 }
 
@@ -201,10 +202,10 @@ fn answer(shared: &Shared, asked: &Asked, outcome: &Outcome) {
         return;
     };
     let waiting = shared.answers_waiting.fetch_add(1, Ordering::AcqRel);
-    if waiting < ANSWERS_MAX && shared.sender.publish(topic, payload, false) {
+    if waiting < ANSWERS_MAX && shared.sender.publish(&topic, payload, false) {
         count(&shared.counters.answered);
     } else {
-        shared.answer_left();
+        shared.answers_left(1);
         count(&shared.counters.answers_dropped);
     }
 }
@@ -316,7 +317,6 @@ impl Reader {
     /// The next event; hands the batch on when nothing more is ready.
     async fn next(&mut self) -> Next {
         let Self { pump, inputs, batch, batch_bytes, stopped, .. } = self;
-        // One future over all turns of the loop: dropped in the middle it could lose a packet it was writing.
         let poll = pump.poll();
         tokio::pin!(poll);
         loop {
@@ -340,8 +340,8 @@ impl Reader {
             Event::Message(message) => self.message(&message),
             Event::Up { session_present } => self.up(session_present),
             Event::Subscribed(granted) => self.subscribed(&granted),
-            Event::Sent => self.shared.answer_left(),
-            Event::PublishRefused(_) | Event::Other => {}
+            Event::Sent(count) => self.shared.answers_left(count),
+            Event::PublishRefused(_) => {}
         }
     }
 
@@ -410,6 +410,7 @@ impl Reader {
                 message: format!("report: found {} bytes; allowed are at most {max}", message.payload.len()),
             };
             answer(&self.shared, asked, &Outcome::Refused(refusal));
+            self.shared.sender.go();
         }
         if message.packet.is_some() {
             let mut ledger = self.shared.ledger();
@@ -430,6 +431,7 @@ impl Reader {
         if !self.shared.sender.subscribe(self.shared.topics.filters()) {
             warn!("mqtt subscription could not be queued");
         }
+        self.shared.sender.go();
         self.session_present = session_present;
         if session_present {
             // The subscriptions of the session are in force, and what waited in it comes first: the
@@ -579,13 +581,12 @@ impl Reader {
         true
     }
 
-    /// DISCONNECT queues behind the acknowledgements; the library tells its end as an error.
+    /// DISCONNECT queues behind the acknowledgements; its end is told as an error.
     async fn good_bye(&mut self, deadline: tokio::time::Instant) {
-        if self.shared.sender.disconnect() {
-            let drained = async { while self.pump.poll().await.is_ok() {} };
-            if tokio::time::timeout_at(deadline, drained).await.is_err() {
-                warn!("the broker did not close the connection in time");
-            }
+        self.shared.sender.disconnect();
+        let drained = async { while self.pump.poll().await.is_ok() {} };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            warn!("the broker did not close the connection in time");
         }
     }
 }

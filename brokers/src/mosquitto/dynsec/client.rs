@@ -374,9 +374,10 @@ impl Driver {
             self.waiting.enter(request, &mut commands);
         }
         let payload = json!({ "commands": commands }).to_string().into_bytes();
-        if !self.sender.publish(REQUEST.into(), payload, true) {
+        if !self.sender.publish(REQUEST, payload, true) {
             self.waiting.fail_all(&ControlError::Unavailable("too much waits to be sent".into()));
         }
+        self.sender.go();
     }
 
     fn event(&mut self, event: Event) {
@@ -385,6 +386,7 @@ impl Driver {
                 if !self.sender.subscribe(&[RESPONSE.into()]) {
                     warn!("the subscription to the control API could not be queued");
                 }
+                self.sender.go();
             }
             Event::Subscribed(granted) => self.subscribed(&granted),
             Event::Message(Message { topic, payload, .. }) if topic == RESPONSE.as_bytes() => {
@@ -399,7 +401,7 @@ impl Driver {
                     REQUEST,
                 ));
             }
-            Event::Message(_) | Event::Sent | Event::Other => {}
+            Event::Message(_) | Event::Sent(_) => {}
         }
     }
 
