@@ -113,7 +113,7 @@ fn table<'s>(sheet: &'s str, section: &str) -> Vec<Vec<&'s str>> {
     let start = sheet.find(section).unwrap_or_else(|| panic!("the sheet has no {section}"));
     let body = &sheet[start + section.len()..];
     let body = &body[..body.find("\n## ").unwrap_or(body.len())];
-    let rows = body.lines().filter(|line| line.starts_with("| `"));
+    let rows = body.lines().filter(|line| line.starts_with("| `") && !line.starts_with("| `metricType`"));
     rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
 }
 
