@@ -74,9 +74,10 @@ pub struct DetectOptions {
     pub lateness_ms: Spanned<u32>,
     /// Worker threads; 0 is one per core.
     pub shards: Spanned<usize>,
-    /// Things followed at most; further ones are counted as untracked.
+    /// Things followed at most. Unregistered ones without a session make room for others; where there is
+    /// none, what is new is counted as untracked.
     pub things_max: Spanned<u32>,
-    /// Source addresses followed at most.
+    /// Source addresses followed at most, to know who stands behind which. Idle ones make room.
     pub addresses_max: Spanned<u32>,
 }
 

@@ -66,6 +66,7 @@ fn fold(out: &mut String, engine: &Counters) {
     }
     let rows = [
         ("events_untracked_total", front.untracked),
+        ("things_evicted_total", front.things_evicted),
         ("events_nameless_total", front.nameless),
         ("auth_failures_unattributed_total", front.unattributed),
         ("auth_failures_ambiguous_total", front.ambiguous),
@@ -73,6 +74,7 @@ fn fold(out: &mut String, engine: &Counters) {
         ("datapoints_total", shards.datapoints),
         ("datapoints_late_total", shards.late),
         ("transitions_total", shards.transitions),
+        ("entities_evicted_total", shards.evicted),
     ];
     for (name, count) in rows {
         header(out, name, "counter");
