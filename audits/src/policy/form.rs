@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use fleet::problem::Problem;
 
 use super::lang::{
-    Dfa, Letter, Nfa, Pattern, SYMBOLS, SYMBOLS_MAX, Tag, Token, TooLarge, reach, valid_filter, valid_topic,
+    Dfa, Letter, Nfa, Parent, Pattern, SYMBOLS, SYMBOLS_MAX, Tag, Token, TooLarge, reach, valid_filter, valid_topic,
 };
 
 /// Whose rules they are.
@@ -292,6 +292,10 @@ impl Variables {
         index.map(|index| SYMBOLS + index)
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
+    }
+
     /// A word as text.
     pub(crate) fn text(&self, word: &[Letter]) -> String {
         let mut text = String::new();
@@ -390,9 +394,10 @@ impl Document {
         let publish = self.language(subject, Action::Publish, &values);
         let subscribe = self.language(subject, Action::Subscribe, &values);
         let receive = self.language(subject, Action::Receive, &values);
+        let parent = if self.system == System::Nats { Parent::Apart } else { Parent::Covered };
         let read = match (&subscribe, &receive) {
             (Ok(subscribe), Ok(receive)) => {
-                reach(subscribe).and_then(|reached| reached.and(receive)).map_err(Undecided::from)
+                reach(subscribe, parent).and_then(|reached| reached.and(receive)).map_err(Undecided::from)
             }
             (Err(undecided), _) | (_, Err(undecided)) => Err(*undecided),
         };
@@ -450,6 +455,14 @@ impl Document {
             ids = vec![vec![Token::Run]];
         }
         ids
+    }
+
+    /// Whether some rule of the subject allows the action, on whatever.
+    pub(crate) fn speaks_of(&self, subject: &Subject, action: Action) -> bool {
+        let mut rules = subject.order.iter().filter_map(|&index| self.rules.get(index));
+        subject.default.has(action)
+            || subject.undecided.has(action)
+            || rules.any(|rule| rule.effect == Effect::Allow && rule.actions.has(action))
     }
 
     fn denies_connect(&self, subject: &Subject) -> bool {

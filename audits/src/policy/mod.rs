@@ -5,6 +5,8 @@
 //! order in which the first that matches decides. From it come sets of topics, filters and client
 //! ids ([`lang`]), and every question is a question about sets, decided exactly.
 
+pub mod blast;
+pub mod check;
 pub mod form;
 pub mod lang;
 pub mod parse;

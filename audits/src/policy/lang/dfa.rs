@@ -181,7 +181,7 @@ impl Dfa {
     }
 
     /// Visits each run of letters on which the pair of states goes to one pair.
-    fn joined(&self, other: &Self, at: (State, State), mut visit: impl FnMut(Letter, (State, State))) {
+    pub(crate) fn joined(&self, other: &Self, at: (State, State), mut visit: impl FnMut(Letter, (State, State))) {
         let none: &[(Letter, State)] = &[];
         let mut a = self.rows.get(at.0 as usize).map_or(none, |row| &row.pieces).iter().peekable();
         let mut b = other.rows.get(at.1 as usize).map_or(none, |row| &row.pieces).iter().peekable();

@@ -84,12 +84,16 @@ impl Nfa {
 
     /// All letters but those of `without`, which are in ascending order.
     pub(crate) fn edges_without(&mut self, from: u32, without: &[char], to: u32) {
+        self.edges_until(from, without, to, END);
+    }
+
+    fn edges_until(&mut self, from: u32, without: &[char], to: u32, end: Letter) {
         let mut low = FIRST;
         for letter in without.iter().map(|letter| u32::from(*letter)) {
             self.edge(from, low, letter, to);
             low = letter + 1;
         }
-        self.edge(from, low, END, to);
+        self.edge(from, low, end, to);
     }
 
     /// Adds a pattern.
@@ -170,8 +174,9 @@ impl Nfa {
                 }
                 Token::Name => {
                     let next = self.node(tag);
-                    self.edges_without(at, &['#', '+', '/'], next);
-                    self.edges_without(next, &['#', '+', '/'], next);
+                    for from in [at, next] {
+                        self.edges_until(from, &['#', '+', '/'], next, SYMBOLS);
+                    }
                     at = next;
                 }
                 Token::Rest => {

@@ -15,7 +15,7 @@ pub(crate) enum Token {
     Level,
     /// Any letters but `/` and `#`: a level that is not the multi-level wildcard.
     LevelNoHash,
-    /// One letter or more but `/`, `+` and `#`: a name that a client chooses.
+    /// One character or more, none of `/`, `+` and `#`, no symbol: a name that a client chooses.
     Name,
     /// Nothing, or `/` and any letters: `/#` of MQTT with the parent level. Only last.
     Rest,

@@ -10,14 +10,23 @@ enum Place {
     Inside,
 }
 
+/// Whether `a/#` covers `a`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parent {
+    /// As MQTT says.
+    Covered,
+    /// NATS subscribes to `a` apart, which must be allowed by itself.
+    Apart,
+}
+
 /// The topics that some filter of the set matches (MQTT 5.0, section 4.7: `+` one level, `#` the
 /// rest with the parent level; neither covers a leading `$` as the first letter).
 ///
 /// # Errors
 /// Past the bounds of this module.
-pub(crate) fn reach(filters: &Dfa) -> Result<Dfa, TooLarge> {
+pub(crate) fn reach(filters: &Dfa, parent: Parent) -> Result<Dfa, TooLarge> {
     let filters = filters.and(valid_filter())?;
-    let mut reach = Reach { filters: &filters, nfa: Nfa::default(), all: 0 };
+    let mut reach = Reach { filters: &filters, parent, nfa: Nfa::default(), all: 0 };
     reach.all = reach.nfa.node(0);
     for _ in filters.rows() {
         for _ in 0..3 {
@@ -45,6 +54,7 @@ pub(crate) fn reach(filters: &Dfa) -> Result<Dfa, TooLarge> {
 
 struct Reach<'f> {
     filters: &'f Dfa,
+    parent: Parent,
     nfa: Nfa,
     all: u32,
 }
@@ -98,7 +108,8 @@ impl Reach<'_> {
     /// The topic ends here: the filter may too, or go on with `/#`.
     fn ending(&mut self, at: u32, state: State, place: Place) {
         let parent = self.filters.run(state, ['/'.into(), '#'.into()]);
-        let accepted = self.filters.accepts_at(state) || self.filters.accepts_at(parent);
+        let by_parent = self.parent == Parent::Covered && self.filters.accepts_at(parent);
+        let accepted = self.filters.accepts_at(state) || by_parent;
         if place != Place::Start && accepted {
             self.nfa.accept(at);
         }

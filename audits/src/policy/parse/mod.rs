@@ -55,6 +55,7 @@ impl<'f> Problems<'f> {
         {
             last.message = format!("{} (and {} more problems)", last.message, self.more);
         }
+        self.list.sort_by_key(|problem| problem.line);
         self.list
     }
 }

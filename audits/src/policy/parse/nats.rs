@@ -213,11 +213,11 @@ no_auth_user: other
         assert_eq!(
             found,
             [
-                "nats.conf:5:1: error: found `}` without a beginning",
-                "nats.conf:7:1: error: found ``; expected `]`",
                 "nats.conf:2:1: error: a user without `user` or `nkey`",
                 "nats.conf:3:1: error: unknown permission `publsh`; did you mean `publish`?",
                 "nats.conf:3:1: warning: no MQTT topic has the subject `a..b`",
+                "nats.conf:5:1: error: found `}` without a beginning",
+                "nats.conf:7:1: error: found ``; expected `]`",
             ]
         );
         assert_eq!(document.subjects.len(), 1);
