@@ -4,29 +4,33 @@
 //! of *thing names* for which a topic of the thing's templates is in it. That set is an automaton
 //! again, and it walks the sorted list of names: a beginning from which every name is reached counts
 //! as a whole, by subtraction of two places in the list; one from which none is reached is left out.
-//! So a policy with `*` or with a fixed prefix costs some comparisons whatever the size of the fleet,
-//! and one whose wildcard stands before the end of the name costs one walk over the names. A variable
-//! stands for the device itself, and is no other thing.
+//! So a policy with `*` or with a fixed prefix costs some comparisons whatever the size of the fleet.
+//! One whose wildcard stands before the end of the name costs a walk over the names, in which each
+//! begins where it differs from the one before. A variable stands for the device itself, and is no
+//! other thing.
 
 use super::{
     check::Template,
     form::{Action, Document, Subject, System, Undecided},
-    lang::{DEAD, Dfa, Letter, Nfa, Pattern, SYMBOLS, State, Token, TooLarge, letters},
+    lang::{DEAD, Dfa, Letter, Nfa, Pattern, Row, SYMBOLS, State, Token, TooLarge},
 };
 
 /// Names listed of those reached, at most; the number counts all.
 pub const LISTED_MAX: usize = 20;
 /// Pairs of states looked at for one template at most.
 const PAIRS_MAX: usize = 4_000_000;
-/// From so few names on each is looked at by itself.
-const FEW: usize = 8;
+/// Ranges up to so many names are walked through one by one.
+const FEW: usize = 1_024;
 
-/// The names of all things, sorted. 4 bytes and the name for each.
+/// The names of all things, sorted. 5 bytes and the name for each.
 #[derive(Clone, Debug, Default)]
 pub struct Things {
     text: String,
     /// Where each name ends in `text`.
     ends: Vec<u32>,
+    /// How many bytes each name shares with the one before, at a boundary of characters; 255 at most.
+    alike: Vec<u8>,
+    longest: usize,
     /// Names that found no room: past 4 GiB of text.
     left_out: usize,
 }
@@ -43,12 +47,16 @@ impl Things {
     /// Takes names in ascending order of their bytes, without repetition.
     pub fn from_sorted<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let mut things = Self::default();
+        let mut before = "";
         for name in names {
             let end = u32::try_from(things.text.len() + name.len());
             match end {
                 Ok(end) => {
                     things.text.push_str(name);
                     things.ends.push(end);
+                    things.alike.push(u8::try_from(alike(before, name, 255)).unwrap_or(0));
+                    things.longest = things.longest.max(name.len());
+                    before = name;
                 }
                 Err(_) => things.left_out += 1,
             }
@@ -74,6 +82,10 @@ impl Things {
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out
+    }
+
+    fn alike(&self, index: usize) -> usize {
+        self.alike.get(index).map_or(0, |alike| usize::from(*alike))
     }
 
     /// The name at a place of the list.
@@ -137,7 +149,7 @@ pub fn blast_radius(document: &Document, subject: &Subject, things: &Things, tem
             .map(|action| document.language(subject, *action, &values))
             .collect()
     };
-    let reached = |topics: &Result<Dfa, Undecided>, actions: &[Action]| {
+    let names = |topics: &Result<Dfa, Undecided>, actions: &[Action]| {
         let topics = topics.as_ref().map_err(|reason| *reason)?;
         let mut names = Dfa::nothing();
         for template in templates {
@@ -147,10 +159,17 @@ pub fn blast_radius(document: &Document, subject: &Subject, things: &Things, tem
         for words in shadows(actions)? {
             names = either(names, names_of(&words, &whole)?)?;
         }
-        Ok(count(&names, things))
+        Ok(names)
     };
-    let connect = access.connect.as_ref().map_err(|reason| *reason).map(|ids| count(ids, things));
-    Blast { read: reached(&access.read, &READING), write: reached(&access.publish, &WRITING), connect }
+    let (reads, writes) = (names(&access.read, &READING), names(&access.publish, &WRITING));
+    let counted = |names: &Result<Dfa, Undecided>| {
+        names.as_ref().map_err(|reason| *reason).map(|names| count(names, things))
+    };
+    let read = counted(&reads);
+    // Mostly the same things are read and written; they are counted once.
+    let same = matches!((&reads, &writes), (Ok(a), Ok(b)) if a.find(b, |a, b| a != b) == Ok(None));
+    let write = if same { read.clone() } else { counted(&writes) };
+    Blast { read, write, connect: counted(&access.connect) }
 }
 
 fn either(a: Dfa, b: Dfa) -> Result<Dfa, TooLarge> {
@@ -216,7 +235,8 @@ fn from_where(words: &Dfa, after: &Dfa) -> Result<Vec<bool>, TooLarge> {
 pub(crate) fn count(names: &Dfa, things: &Things) -> Reached {
     let symbols = SYMBOLS..crate::policy::lang::END;
     let itself = symbols.into_iter().any(|symbol| names.contains_word([symbol]));
-    let walk = Walk::new(names, things);
+    let names = names.minimal();
+    let walk = Walk::new(&names, things);
     let mut reached = Reached { itself, ..Reached::default() };
     walk.all(&mut reached);
     reached
@@ -225,81 +245,142 @@ pub(crate) fn count(names: &Dfa, things: &Things) -> Reached {
 struct Walk<'w> {
     names: &'w Dfa,
     things: &'w Things,
-    /// For each state, whether a name can still be reached.
-    alive: Vec<bool>,
-    /// For each state, whether a name can still be missed.
-    open: Vec<bool>,
-    /// Steps on ASCII, 128 for each state; none if there are too many states.
-    table: Vec<State>,
+    fates: Vec<Fate>,
+    /// Steps on ASCII, 128 for each state: four times the next state, and what it says in the last
+    /// bits (see [`code`]). None as long as few names are walked through, or if there are too many
+    /// states.
+    table: Vec<u32>,
+    /// Names walked through so far.
+    walked: usize,
+}
+
+/// What a state says about the names that go on from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// None is reached.
+    None,
+    /// All are reached.
+    All,
+    /// That depends; whether the name that ends here is reached.
+    Open(bool),
 }
 
 /// States up to which a table of steps is made: 512 bytes for each.
 const TABLE_MAX: usize = 2_000;
 
+/// A state with its fate: bit 1 is whether it is open, bit 0 whether the name is reached.
+const fn code(state: State, fate: Fate) -> u32 {
+    state << 2
+        | match fate {
+            Fate::None => 0,
+            Fate::All => 1,
+            Fate::Open(false) => 2,
+            Fate::Open(true) => 3,
+        }
+}
+
 impl<'w> Walk<'w> {
     fn new(names: &'w Dfa, things: &'w Things) -> Self {
         let alive = names.reaching(|row| row.accept);
         let open = names.reaching(|row| !row.accept);
-        Self { names, things, alive, open, table: Vec::new() }
+        let fate = |((row, alive), open): ((&Row, bool), bool)| match (alive, open) {
+            (false, _) => Fate::None,
+            (true, false) => Fate::All,
+            (true, true) => Fate::Open(row.accept),
+        };
+        let fates = names.rows().iter().zip(alive).zip(open).map(fate).collect();
+        Self { names, things, fates, table: Vec::new(), walked: 0 }
     }
 
-    fn step(&self, state: State, letter: char) -> State {
-        let letter = Letter::from(letter);
-        if letter < 128
-            && let Some(to) = self.table.get(state as usize * 128 + letter as usize)
-        {
-            return *to;
-        }
-        self.names.step(state, letter)
+    fn fate(&self, state: State) -> Fate {
+        self.fates.get(state as usize).copied().unwrap_or(Fate::None)
     }
 
-    fn run(&self, mut state: State, text: &str) -> State {
-        for letter in text.chars() {
-            if !self.is_alive(state) {
-                return DEAD;
-            }
-            state = self.step(state, letter);
-        }
-        state
-    }
-
-    fn is_alive(&self, state: State) -> bool {
-        self.alive.get(state as usize).copied().unwrap_or(false)
+    fn run(&self, state: State, text: &str) -> State {
+        self.names.run(state, text.chars().map(Letter::from))
     }
 
     /// Goes through ranges of names that begin alike, in the order of the list.
     fn all(mut self, reached: &mut Reached) {
         let mut stack = vec![(0, self.things.len(), 0, self.names.start())];
-        let mut visited = 0_usize;
         while let Some((from, to, depth, state)) = stack.pop() {
-            if from >= to || !self.is_alive(state) {
-                continue;
-            }
-            if !self.open.get(state as usize).copied().unwrap_or(true) {
-                self.take(from, to, reached);
-                continue;
-            }
-            visited += 1;
-            if visited == 64 && self.names.rows().len() <= TABLE_MAX {
-                self.fill_table();
-            }
-            if to - from <= FEW {
-                for index in from..to {
-                    let rest = self.things.name(index).get(depth..).unwrap_or_default();
-                    if self.names.accepts_at(self.run(state, rest)) {
-                        self.take(index, index + 1, reached);
+            match self.fate(state) {
+                _ if from >= to => {}
+                Fate::None => {}
+                Fate::All => self.take(from, to, reached),
+                Fate::Open(_) if to - from <= FEW => self.one_by_one((from, to, depth, state), reached),
+                Fate::Open(_) => {
+                    let alike = depth + alike(self.rest(from, depth), self.rest(to - 1, depth), usize::MAX);
+                    if alike > depth {
+                        let shared = self.things.name(from).get(depth..alike).unwrap_or_default();
+                        stack.push((from, to, alike, self.run(state, shared)));
+                    } else {
+                        self.branch((from, to, depth, state), &mut stack, reached);
                     }
                 }
-                continue;
             }
-            let alike = alike(self.things.name(from), self.things.name(to - 1), depth);
-            if alike > depth {
-                let shared = self.things.name(from).get(depth..alike).unwrap_or_default();
-                stack.push((from, to, alike, self.run(state, shared)));
-                continue;
-            }
-            self.branch((from, to, depth, state), &mut stack, reached);
         }
+    }
+
+    fn rest(&self, index: usize, depth: usize) -> &'w str {
+        self.things.name(index).get(depth..).unwrap_or_default()
+    }
+
+    /// Walks through a range, each name from where it differs from the one before.
+    fn one_by_one(&mut self, (from, to, depth, state): (usize, usize, usize, State), reached: &mut Reached) {
+        self.walked += to - from;
+        if self.walked > FEW && self.table.is_empty() && self.names.rows().len() <= TABLE_MAX {
+            self.fill_table();
+        }
+        // The state before each byte of the name at hand, with its fate.
+        let mut codes = vec![0; self.things.longest + 1];
+        if let Some(first) = codes.get_mut(depth) {
+            *first = code(state, self.fate(state));
+        }
+        // From which byte on nothing depends on the rest any more.
+        let mut settled: Option<(usize, bool)> = None;
+        for index in from..to {
+            let alike = if index == from { depth } else { self.things.alike(index).max(depth) };
+            let yes = match settled {
+                Some((at, yes)) if alike >= at => yes,
+                _ => {
+                    let (at, code) = self.walk(self.things.name(index), alike, &mut codes);
+                    settled = (code & 2 == 0).then_some((at, code & 1 == 1));
+                    code & 1 == 1
+                }
+            };
+            if yes {
+                self.take(index, index + 1, reached);
+            }
+        }
+    }
+
+    /// Goes on with a name from a byte, to its end or to where nothing depends on the rest: there,
+    /// and the state with its fate.
+    fn walk(&self, name: &str, from: usize, codes: &mut [u32]) -> (usize, u32) {
+        let bytes = name.as_bytes();
+        let mut at = from;
+        let mut here = codes.get(at).copied().unwrap_or(0);
+        while here & 2 != 0
+            && let Some(&byte) = bytes.get(at)
+        {
+            match self.table.get((here >> 2) as usize * 128 + usize::from(byte)) {
+                Some(to) if byte < 128 => {
+                    here = *to;
+                    at += 1;
+                }
+                _ => {
+                    let Some(letter) = name.get(at..).and_then(|rest| rest.chars().next()) else { break };
+                    let state = self.names.step(here >> 2, letter.into());
+                    here = code(state, self.fate(state));
+                    at += letter.len_utf8();
+                }
+            }
+            if let Some(place) = codes.get_mut(at) {
+                *place = here;
+            }
+        }
+        (at, here)
     }
 
     /// Splits a range by the next letter.
@@ -323,7 +404,7 @@ impl<'w> Walk<'w> {
             let is_same =
                 |index: usize| self.things.name(index).get(depth..).is_some_and(|rest| rest.starts_with(letter));
             let end = partition(from, to, is_same);
-            parts.push((from, end, depth + letter.len_utf8(), self.step(state, letter)));
+            parts.push((from, end, depth + letter.len_utf8(), self.names.step(state, letter.into())));
             from = end;
         }
         stack.extend(parts.into_iter().rev());
@@ -337,10 +418,13 @@ impl<'w> Walk<'w> {
 
     #[expect(clippy::cast_possible_truncation, reason = "states are bounded by STATES_MAX")]
     fn fill_table(&mut self) {
-        let states = 0..self.names.rows().len();
-        let mut table = Vec::with_capacity(states.len() * 128);
-        for state in states {
-            table.extend((0..128).map(|letter| self.names.step(state as State, letter)));
+        let states = self.names.rows().len();
+        let mut table = Vec::with_capacity(states * 128);
+        for state in 0..states {
+            table.extend((0..128).map(|letter| {
+                let to = self.names.step(state as State, letter);
+                code(to, self.fate(to))
+            }));
         }
         self.table = table;
     }
@@ -366,17 +450,16 @@ fn partition(from: usize, to: usize, is_same: impl Fn(usize) -> bool) -> usize {
     high
 }
 
-/// How many bytes from the first on both names share, at a boundary of characters, `depth` at least.
-fn alike(a: &str, b: &str, depth: usize) -> usize {
-    let (a, b) = (a.get(depth..).unwrap_or_default(), b.get(depth..).unwrap_or_default());
-    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
-    depth + same.map(|(letter, _)| letter.len_utf8()).sum::<usize>()
+/// How many bytes both names share, at a boundary of characters, `max` at most.
+fn alike(a: &str, b: &str, max: usize) -> usize {
+    let same = a.bytes().zip(b.bytes()).take(max).take_while(|(a, b)| a == b).count();
+    (0..=same).rev().find(|at| a.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// A name as a word.
 #[cfg(test)]
 fn word(name: &str) -> Vec<Letter> {
-    letters(name).collect()
+    crate::policy::lang::letters(name).collect()
 }
 
 #[cfg(test)]

@@ -243,6 +243,8 @@ pub struct Subject {
     pub user: Option<String>,
     /// Client id, if only this one may be used.
     pub client_id: Option<String>,
+    /// The file itself says that it administers: a tag, the name of a role.
+    pub administrator: bool,
     /// Nobody has to be named to be this subject: any other user, or no user at all.
     pub everyone: bool,
     /// Indices of rules; the first that matches decides.

@@ -9,4 +9,5 @@ pub mod blast;
 pub mod check;
 pub mod form;
 pub mod lang;
+pub mod least;
 pub mod parse;

@@ -62,7 +62,8 @@ fn is_administrator(subject: &Subject, known: &Known) -> bool {
     };
     let given = |user: &String| known.administrators.contains(user) || says_so(user);
     let nameless = subject.user.is_none() && !subject.everyone;
-    subject.user.as_ref().is_some_and(given)
+    subject.administrator
+        || subject.user.as_ref().is_some_and(given)
         || (nameless && (says_so(&subject.name) || subject.name == "a client from 127.0.0.1"))
 }
 
@@ -150,11 +151,16 @@ fn about(document: &Document, subject: &Subject, answers: &Answers) -> Vec<Findi
         }
     }
     if let Ok(Some(topic)) = &answers.writes_administration {
-        let found = format!("{name} may publish to `{topic}`, by which the broker is administered");
-        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", Severity::Critical, found, "leave `$CONTROL` and `$SYS` to administrators");
+        let (severity, why) = if topic.starts_with("$CONTROL/") {
+            (Severity::Critical, "by which the broker is administered")
+        } else {
+            (Severity::Medium, "where only the broker should speak")
+        };
+        let found = format!("{name} may publish to `{topic}`, {why}");
+        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", severity, found, "leave the trees of the broker to administrators");
     } else if let Ok(Some(topic)) = &answers.reads_administration {
         let found = format!("{name} may read `{topic}`, which tells about the broker");
-        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", Severity::Low, found, "leave `$CONTROL` and `$SYS` to administrators");
+        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", Severity::Low, found, "leave the trees of the broker to administrators");
     }
     findings
 }

@@ -1,8 +1,8 @@
 //! Questions about one subject, answered exactly.
 
 use crate::policy::{
-    form::{Access, Document, Effect, Object, Subject, Undecided, Variables},
-    lang::{Dfa, Letter, Nfa, Pattern, SYMBOLS, Token, letters, valid_topic, wildcard},
+    form::{Access, Action, Document, Effect, Object, Subject, System, Undecided, Variables},
+    lang::{Dfa, FIRST, Letter, Nfa, Pattern, SYMBOLS, Token, TooLarge, letters, valid_topic, wildcard},
 };
 
 /// Where the topics of a thing lie: `devices/{thing}/#`.
@@ -67,9 +67,7 @@ impl Template {
         let mut templates = Vec::new();
         for rule in document.rules.iter().filter(|rule| rule.effect == Effect::Allow) {
             let Object::Any(patterns) = &rule.object else { continue };
-            if !rule.actions.has(crate::policy::form::Action::Publish)
-                && !rule.actions.has(crate::policy::form::Action::Receive)
-            {
+            if !rule.actions.has(Action::Publish) && !rule.actions.has(Action::Receive) {
                 continue;
             }
             for pattern in patterns {
@@ -111,9 +109,9 @@ pub struct Answers {
     pub reads_others: Result<Option<String>, Undecided>,
     /// It may publish to topics of another device.
     pub writes_others: Result<Option<String>, Undecided>,
-    /// It may read what the broker administers: `$SYS`, `$CONTROL`, AWS's events of the registry.
+    /// It may read what the broker administers: `$CONTROL`, `$SYS`, AWS's `$aws/events` and `$aws/rules`.
     pub reads_administration: Result<Option<String>, Undecided>,
-    /// It may publish there: it may change the broker.
+    /// It may publish there. `$CONTROL`, by which the broker is changed, is named before others.
     pub writes_administration: Result<Option<String>, Undecided>,
     /// It may subscribe with a wildcard.
     pub wildcard: Result<Option<String>, Undecided>,
@@ -154,7 +152,12 @@ pub fn answers(document: &Document, subject: &Subject, templates: &[Template]) -
         Ok(ordinary().and_then(|topics| topics.is_subset(set))?)
     };
     let unnamed = |set: &Result<Dfa, Undecided>| Ok(set.as_ref().map_err(|reason| *reason)?.contains(UNNAMED));
-    let administration = administrative().map_err(Undecided::from);
+    let administration = administrative(document.system).map_err(Undecided::from);
+    let control = if matches!(document.system, System::MosquittoAcl | System::MosquittoDynsec) {
+        set(&[below("$CONTROL/")]).map_err(Undecided::from)
+    } else {
+        Ok(Dfa::nothing())
+    };
     let Access { publish, read, subscribe, .. } = &access;
     Answers {
         reads_all: everything(read),
@@ -162,7 +165,10 @@ pub fn answers(document: &Document, subject: &Subject, templates: &[Template]) -
         reads_others: example(read, &of_others),
         writes_others: example(publish, &of_others),
         reads_administration: example(read, &administration),
-        writes_administration: example(publish, &administration),
+        writes_administration: match example(publish, &control) {
+            Ok(None) => example(publish, &administration),
+            found => found,
+        },
         wildcard: example(subscribe, &Ok(wildcard().clone())),
         writes_unnamed: unnamed(publish),
         reads_unnamed: unnamed(read),
@@ -172,7 +178,7 @@ pub fn answers(document: &Document, subject: &Subject, templates: &[Template]) -
 /// A topic of a character that rules do not use: what is allowed for it no rule has named.
 const UNNAMED: &str = "\u{10FFFD}";
 
-fn set(patterns: &[Pattern]) -> Result<Dfa, crate::policy::lang::TooLarge> {
+fn set(patterns: &[Pattern]) -> Result<Dfa, TooLarge> {
     let mut nfa = Nfa::default();
     for pattern in patterns {
         nfa.add(pattern, 0);
@@ -181,27 +187,35 @@ fn set(patterns: &[Pattern]) -> Result<Dfa, crate::policy::lang::TooLarge> {
 }
 
 /// Topics that do not begin with `$`.
-fn ordinary() -> Result<Dfa, crate::policy::lang::TooLarge> {
+fn ordinary() -> Result<Dfa, TooLarge> {
     set(&[Pattern { tokens: vec![Token::Run], not_dollar: true }])?.and(&characters()?)
 }
 
 /// Words without symbols.
-fn characters() -> Result<Dfa, crate::policy::lang::TooLarge> {
+fn characters() -> Result<Dfa, TooLarge> {
     let mut nfa = Nfa::default();
     let node = nfa.node(0);
     nfa.start(node);
-    nfa.edge(node, crate::policy::lang::FIRST, SYMBOLS, node);
+    nfa.edge(node, FIRST, SYMBOLS, node);
     nfa.accept(node);
     nfa.determinize(|tag| tag.is_some())
 }
 
-fn administrative() -> Result<Dfa, crate::policy::lang::TooLarge> {
-    let below = |text: &str| {
-        let mut pattern = Pattern::text(text);
-        pattern.tokens.push(Token::Run);
-        pattern
+fn below(text: &str) -> Pattern {
+    let mut pattern = Pattern::text(text);
+    pattern.tokens.push(Token::Run);
+    pattern
+}
+
+fn administrative(system: System) -> Result<Dfa, TooLarge> {
+    let trees: &[&str] = match system {
+        System::MosquittoAcl | System::MosquittoDynsec => &["$CONTROL/", "$SYS/"],
+        System::Emqx | System::Nats => &["$SYS/"],
+        System::AwsIot => &["$aws/events/", "$aws/rules/"],
+        // Topics with a `$` are as others there.
+        System::RabbitMq => &[],
     };
-    set(&["$SYS/", "$CONTROL/", "$aws/events/", "$aws/rules/"].map(below))
+    set(&trees.iter().map(|tree| below(tree)).collect::<Vec<_>>())
 }
 
 /// The topics of things other than the subject itself.

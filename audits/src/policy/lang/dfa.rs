@@ -1,6 +1,8 @@
 //! Deterministic automata: the sets themselves.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use hashbrown::{HashMap, hash_map::Entry};
 
 use super::{END, FIRST, Letter, STATES_MAX, SYMBOLS, TooLarge, WORK_MAX};
 
@@ -232,7 +234,7 @@ impl Dfa {
             next.sort_unstable();
             for (_, letter, to) in next {
                 work += 1;
-                if let std::collections::hash_map::Entry::Vacant(entry) = from.entry(to) {
+                if let Entry::Vacant(entry) = from.entry(to) {
                     entry.insert((at, letter));
                     queue.push_back(to);
                 }
@@ -258,6 +260,7 @@ impl Dfa {
     }
 
     /// A shortest word.
+    #[cfg(test)]
     pub(crate) fn example(&self) -> Result<Option<Vec<Letter>>, TooLarge> {
         self.find(&Self::nothing(), |a, _| a)
     }
@@ -293,6 +296,36 @@ impl Dfa {
             }
         }
         reached
+    }
+
+    /// The same set with as few states as there can be: states are told apart by what they accept,
+    /// then by where their letters lead, until nothing more is told apart (Moore 1956).
+    #[expect(clippy::cast_possible_truncation, reason = "states are bounded by STATES_MAX")]
+    pub(crate) fn minimal(&self) -> Self {
+        let mut classes: Vec<State> = self.rows.iter().map(|row| State::from(row.accept)).collect();
+        let mut count = 0;
+        loop {
+            let class = |state: State| classes.get(state as usize).copied().unwrap_or(DEAD);
+            // The dead state comes first, and so keeps its number.
+            let mut known: HashMap<(State, Vec<(Letter, State)>), State> = HashMap::new();
+            let mut rows: Vec<Row> = Vec::new();
+            let mut next = Vec::with_capacity(classes.len());
+            for (row, own) in self.rows.iter().zip(&classes) {
+                let mut pieces: Vec<(Letter, State)> = row.pieces.iter().map(|piece| (piece.0, class(piece.1))).collect();
+                pieces.dedup_by_key(|piece| piece.1);
+                let fresh = known.len() as State;
+                next.push(*known.entry((*own, pieces.clone())).or_insert_with(|| {
+                    rows.push(Row { accept: row.accept, pieces });
+                    fresh
+                }));
+            }
+            if known.len() == count {
+                let start = class(self.start);
+                return Self { rows, start };
+            }
+            count = known.len();
+            classes = next;
+        }
     }
 
     /// The same automaton that begins elsewhere and accepts at the states given.

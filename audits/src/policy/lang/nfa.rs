@@ -1,6 +1,6 @@
 //! Nondeterministic automata with ranked rules, and their determinization.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::{
     DEAD, Dfa, END, FIRST, Letter, Pattern, STATES_MAX, SYMBOLS, State, Token, TooLarge, WORK_MAX,
@@ -239,6 +239,19 @@ impl Nfa {
             }
         }
         self
+    }
+
+    /// Whether some rule matches the word, without making the whole set first.
+    pub(crate) fn contains(&self, word: impl Iterator<Item = Letter>) -> bool {
+        let mut builder = Builder::new(self, |tag| tag.is_some());
+        let mut at = builder.closure(self.starts.clone(), true);
+        for letter in word {
+            let nodes = at.iter().filter_map(|&node| self.nodes.get(node as usize));
+            let edges = nodes.flat_map(|node| &node.edges);
+            let next = edges.filter(|(low, end, _)| (*low..*end).contains(&letter)).map(|(_, _, to)| *to).collect();
+            at = builder.closure(next, false);
+        }
+        builder.accepts(&at)
     }
 
     /// The set of words for which `verdict` of the deciding tag, or of none, is true.

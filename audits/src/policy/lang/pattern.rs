@@ -39,22 +39,6 @@ impl Pattern {
         Self { tokens, not_dollar: false }
     }
 
-    /// Whether every word matches.
-    pub(crate) fn is_everything(&self) -> bool {
-        !self.not_dollar && !self.tokens.is_empty() && self.tokens.iter().all(|token| *token == Token::Run)
-    }
-
-    /// The text, if the pattern is one without symbols.
-    pub(crate) fn as_text(&self) -> Option<String> {
-        self.tokens
-            .iter()
-            .map(|token| match token {
-                Token::Letter(letter) => char::from_u32(*letter),
-                _ => None,
-            })
-            .collect()
-    }
-
     /// The pattern with each symbol replaced by what `value` says; others stay.
     pub(crate) fn bound(&self, value: &impl Fn(Letter) -> Option<Vec<Token>>) -> Self {
         let mut tokens = Vec::with_capacity(self.tokens.len());

@@ -86,6 +86,7 @@ proptest! {
             prop_assert_eq!(both.contains(&word), a && b);
             prop_assert_eq!(either.contains(&word), a || b);
             prop_assert_eq!(set.complement().unwrap().contains(&word), !a);
+            prop_assert_eq!(set.minimal().contains(&word), a);
             subset &= !a || b;
         }
         if !subset {

@@ -67,7 +67,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    fn prefix(&self, kind: &str) -> String {
+    pub(crate) fn prefix(&self, kind: &str) -> String {
         format!("arn:{}:iot:{}:{}:{kind}/", self.partition, self.region, self.account)
     }
 }

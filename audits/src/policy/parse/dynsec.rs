@@ -95,6 +95,7 @@ fn read(source: &mut Source<'_>, members: &[Member<'_>], document: &mut Document
         if !role.given {
             document.subjects.push(Subject {
                 name: format!("role `{}`, given to nobody yet", shown(name)),
+                administrator: name.to_ascii_lowercase().contains("admin"),
                 line: role.line,
                 order: role.rules.clone(),
                 default,
@@ -282,6 +283,7 @@ fn give(state: &mut State, subject: &mut Subject, roles: &[Given], groups: &[Giv
         groups.iter().filter_map(|(_, group)| state.groups.get(group)).flatten().cloned().collect();
     for (_, name) in roles.iter().chain(&of_groups) {
         let Some(role) = state.roles.get_mut(name) else { continue };
+        subject.administrator |= name.to_ascii_lowercase().contains("admin");
         role.given = true;
         subject.undecided = subject.undecided.with(role.undecided);
         state.given += role.rules.len();

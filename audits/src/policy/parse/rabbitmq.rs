@@ -7,7 +7,7 @@
 //! `{username}` and `{vhost}` are replaced by the names, unescaped, as the broker does.
 //! Facts: `broker-integration.md`, section 4; `rabbit_mqtt_util`, `rabbit_auth_backend_internal`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     RULES_MAX,
@@ -45,9 +45,12 @@ pub fn parse(file: &str, text: &str) -> Document {
         let members = source.members(&root, "");
         let permissions = grants(&mut source, &members, "permissions");
         let topics = grants(&mut source, &members, "topic_permissions");
+        let administrators = administrators(&mut source, &members);
         for ((user, vhost, _), grant) in &permissions {
             let topic = topics.get(&(user.clone(), vhost.clone(), EXCHANGE.to_owned()));
-            subject(&mut source, &mut document, (user, vhost), grant, topic);
+            let subject = subject(&mut source, &mut document, (user, vhost), grant, topic);
+            let administrator = administrators.contains(user);
+            document.subjects.push(Subject { administrator, ..subject });
         }
     }
     document.problems = source.into_problems();
@@ -90,7 +93,7 @@ fn subject(
     (user, vhost): (&str, &str),
     grant: &Grant,
     topic: Option<&Grant>,
-) {
+) -> Subject {
     let mut subject = Subject {
         name: format!("user `{}` in virtual host `{}`", shown(user), shown(vhost)),
         line: grant.line,
@@ -142,7 +145,26 @@ fn subject(
             },
         }
     }
-    document.subjects.push(subject);
+    subject
+}
+
+/// The users with the tag `administrator`, written as a list or as a text with commas.
+fn administrators(source: &mut Source<'_>, members: &[Member<'_>]) -> BTreeSet<String> {
+    let mut administrators = BTreeSet::new();
+    let Some(list) = get(members, "users") else { return administrators };
+    for (index, value) in source.list(list, "users").into_iter().enumerate() {
+        let place = format!("users[{index}]");
+        let members = source.members(value, &place);
+        let name = get(&members, "name").and_then(|name| source.text(name, &format!("{place}.name")));
+        let tags = get(&members, "tags").map(|tags| source.texts(tags, &format!("{place}.tags"))).unwrap_or_default();
+        let mut tags = tags.iter().flat_map(|(_, tags)| tags.split(','));
+        if let Some(name) = name
+            && tags.any(|tag| tag.trim() == "administrator")
+        {
+            administrators.insert(name.to_owned());
+        }
+    }
+    administrators
 }
 
 fn push(document: &mut Document, subject: &mut Subject, (line, text): (usize, String), actions: Actions, object: Object) {
