@@ -75,7 +75,9 @@ fn policy(index: usize) -> String {
     };
     let shadow = if matches!(index % 10, 7 | 8) { "${iot:Connection.Thing.ThingName}" } else { &name };
     let deny = if index % 3 == 0 {
-        format!(r#",{{"Effect":"Deny","Action":"iot:*","Resource":"{arn}:topic/devices/{kind}-site{site:03}-*"}}"#)
+        format!(
+            r#",{{"Effect":"Deny","Action":"iot:*","Resource":"{arn}:topic/devices/{kind}-site{site:03}-*"}}"#
+        )
     } else {
         String::new()
     };
@@ -94,7 +96,8 @@ fn analyse(policies: &[String], things: &Things, templates: &[Template]) -> (usi
         let (mut reached, mut findings) = (0, 0);
         while let Some(text) = policies.get(next.fetch_add(1, Ordering::Relaxed)) {
             let policy = aws::parse("policy", text);
-            findings += usize::from(permissive::audit(&policy).is_some()) + misconfigured::audit(&policy).len();
+            findings +=
+                usize::from(permissive::audit(&policy).is_some()) + misconfigured::audit(&policy).len();
             let document = policy.document();
             for subject in &document.subjects {
                 let Blast { read, write, .. } = blast_radius(&document, subject, things, templates);
@@ -119,5 +122,6 @@ fn analyse(policies: &[String], things: &Things, templates: &[Template]) -> (usi
 fn peak_mib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    peak.and_then(|kib| kib.split_whitespace().next()).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0) / 1024
+    peak.and_then(|kib| kib.split_whitespace().next()).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or(0)
+        / 1024
 }

@@ -91,7 +91,8 @@ impl Things {
     /// The name at a place of the list.
     fn name(&self, index: usize) -> &str {
         let end = self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
+        let start =
+            index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
         self.text.get(start..end).unwrap_or_default()
     }
 }
@@ -136,7 +137,12 @@ const WRITING: [Action; 6] = [
 
 /// The blast radius of a subject in a fleet whose topics lie where the templates say.
 #[must_use]
-pub fn blast_radius(document: &Document, subject: &Subject, things: &Things, templates: &[Template]) -> Blast {
+pub fn blast_radius(
+    document: &Document,
+    subject: &Subject,
+    things: &Things,
+    templates: &[Template],
+) -> Blast {
     let access = document.access(subject);
     let shadows = |actions: &[Action]| -> Result<Vec<Dfa>, Undecided> {
         if document.system != System::AwsIot {
@@ -398,11 +404,13 @@ impl<'w> Walk<'w> {
         }
         let mut parts = Vec::new();
         while from < to {
-            let Some(letter) = self.things.name(from).get(depth..).and_then(|rest| rest.chars().next()) else {
+            let Some(letter) = self.things.name(from).get(depth..).and_then(|rest| rest.chars().next())
+            else {
                 break;
             };
-            let is_same =
-                |index: usize| self.things.name(index).get(depth..).is_some_and(|rest| rest.starts_with(letter));
+            let is_same = |index: usize| {
+                self.things.name(index).get(depth..).is_some_and(|rest| rest.starts_with(letter))
+            };
             let end = partition(from, to, is_same);
             parts.push((from, end, depth + letter.len_utf8(), self.names.step(state, letter.into())));
             from = end;
@@ -494,7 +502,10 @@ mod tests {
         assert_eq!(write.listed, ["pump-1", "pump-10", "pump-2"]);
         let all = policy(r#"["iot:Publish", "iot:Subscribe", "iot:Receive", "iot:Connect"]"#, r#""*""#);
         let blast = radius(&all, &FLEET, &["d/{thing}/#", "$aws/things/{thing}/shadow/+"]);
-        assert_eq!([blast.read, blast.write, blast.connect].map(|reached| reached.unwrap().things), [5, 5, 5]);
+        assert_eq!(
+            [blast.read, blast.write, blast.connect].map(|reached| reached.unwrap().things),
+            [5, 5, 5]
+        );
     }
 
     #[test]

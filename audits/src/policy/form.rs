@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use fleet::problem::Problem;
 
 use super::lang::{
-    Dfa, Letter, Nfa, Parent, Pattern, SYMBOLS, SYMBOLS_MAX, Tag, Token, TooLarge, reach, valid_filter, valid_topic,
+    Dfa, Letter, Nfa, Parent, Pattern, SYMBOLS, SYMBOLS_MAX, Tag, Token, TooLarge, reach, valid_filter,
+    valid_topic,
 };
 
 /// Whose rules they are.
@@ -558,7 +559,9 @@ fn bind(
         if alternatives.is_empty() {
             return Err(Undecided::Unreadable);
         }
-        if alternatives.len() > VALUES_MAX || (times > 1 && !alternatives.iter().all(|tokens| is_text(tokens))) {
+        if alternatives.len() > VALUES_MAX
+            || (times > 1 && !alternatives.iter().all(|tokens| is_text(tokens)))
+        {
             return Err(Undecided::TooLarge);
         }
         patterns = patterns

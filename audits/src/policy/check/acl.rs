@@ -67,7 +67,14 @@ fn is_administrator(subject: &Subject, known: &Known) -> bool {
         || (nameless && (says_so(&subject.name) || subject.name == "a client from 127.0.0.1"))
 }
 
-fn finding(document: &Document, check: &'static str, severity: Severity, line: usize, found: String, remedy: &'static str) -> Finding {
+fn finding(
+    document: &Document,
+    check: &'static str,
+    severity: Severity,
+    line: usize,
+    found: String,
+    remedy: &'static str,
+) -> Finding {
     Finding { check, severity, file: document.file.clone(), line, found, remedy }
 }
 
@@ -76,7 +83,14 @@ fn invalid(document: &Document) -> Vec<Finding> {
     let told = |problem: &fleet::problem::Problem| {
         let place = if problem.place.is_empty() { String::new() } else { format!("{}: ", problem.place) };
         let found = format!("{place}{}", problem.message);
-        finding(document, "ACL_INVALID_CHECK", Severity::Medium, problem.line, found, "correct it; what the broker does with it is not what it says")
+        finding(
+            document,
+            "ACL_INVALID_CHECK",
+            Severity::Medium,
+            problem.line,
+            found,
+            "correct it; what the broker does with it is not what it says",
+        )
     };
     errors.map(told).collect()
 }
@@ -113,54 +127,87 @@ fn undecided(document: &Document, subject: &Subject, answers: &Answers) -> Optio
     })
 }
 
+/// Reading or writing.
+#[derive(Clone, Copy)]
+struct Side {
+    verb: &'static str,
+    /// Every topic.
+    all: bool,
+    /// A topic that no rule names.
+    unnamed: bool,
+}
+
 /// The findings about one subject. Who reaches everything is told so once, not also in each part.
 fn about(document: &Document, subject: &Subject, answers: &Answers) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let sides = [
+        Side { verb: "read", all: answers.reads_all == Ok(true), unnamed: answers.reads_unnamed == Ok(true) },
+        Side {
+            verb: "write",
+            all: answers.writes_all == Ok(true),
+            unnamed: answers.writes_unnamed == Ok(true),
+        },
+    ];
+    let verbs = |of: &dyn Fn(&Side) -> bool| {
+        let verbs: Vec<&str> = sides.iter().filter(|side| of(side)).map(|side| side.verb).collect();
+        (!verbs.is_empty()).then(|| verbs.join(" and "))
+    };
     let name = &subject.name;
-    let (reads, writes) = (answers.reads_all == Ok(true), answers.writes_all == Ok(true));
-    let both = match (reads, writes) {
-        (true, true) => Some("read and write"),
-        (true, false) => Some("read"),
-        (false, true) => Some("write"),
-        (false, false) => None,
-    };
-    let mut add = |check, severity, found: String, remedy| {
-        findings.push(finding(document, check, severity, subject.line, found, remedy));
-    };
-    if let Some(both) = both {
+    let mut findings = Vec::new();
+    if let Some(verbs) = verbs(&|side| side.all) {
         let severity = if subject.everyone { Severity::Critical } else { Severity::High };
-        add("ACL_ROOT_WILDCARD_CHECK", severity, format!("{name} may {both} every topic"), "grant the topics that are needed, by name");
-    } else {
-        let unnamed = match (answers.reads_unnamed == Ok(true), answers.writes_unnamed == Ok(true)) {
-            (true, true) => Some("read and written"),
-            (true, false) => Some("read"),
-            (false, true) => Some("written"),
-            (false, false) => None,
-        };
-        if let Some(unnamed) = unnamed {
-            let found = format!("what no rule names may be {unnamed} by {name}");
-            add("ACL_DEFAULT_ALLOW_CHECK", Severity::High, found, "deny by default and grant what is needed");
-        }
-        let example = |answer: &Result<Option<String>, _>| answer.clone().ok().flatten();
-        if let Some(topic) = example(&answers.writes_others) {
-            let found = format!("{name} may publish to the topics of other devices, such as `{topic}`");
-            add("ACL_OTHER_DEVICES_CHECK", Severity::High, found, "name the device in the topic: `%u`, `${iot:Connection.Thing.ThingName}`");
-        } else if let Some(topic) = example(&answers.reads_others) {
-            let found = format!("{name} may read the topics of other devices, such as `{topic}`");
-            add("ACL_OTHER_DEVICES_CHECK", Severity::Medium, found, "name the device in the topic: `%u`, `${iot:Connection.Thing.ThingName}`");
-        }
+        let found = format!("{name} may {verbs} every topic");
+        let remedy = "grant the topics that are needed, by name";
+        findings.push(finding(document, "ACL_ROOT_WILDCARD_CHECK", severity, subject.line, found, remedy));
     }
-    if let Ok(Some(topic)) = &answers.writes_administration {
-        let (severity, why) = if topic.starts_with("$CONTROL/") {
-            (Severity::Critical, "by which the broker is administered")
-        } else {
-            (Severity::Medium, "where only the broker should speak")
-        };
-        let found = format!("{name} may publish to `{topic}`, {why}");
-        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", severity, found, "leave the trees of the broker to administrators");
-    } else if let Ok(Some(topic)) = &answers.reads_administration {
-        let found = format!("{name} may read `{topic}`, which tells about the broker");
-        add("ACL_ADMINISTRATIVE_TOPICS_CHECK", Severity::Low, found, "leave the trees of the broker to administrators");
+    if let Some(verbs) = verbs(&|side| side.unnamed && !side.all) {
+        let found = format!("{name} may {verbs} what no rule names");
+        let remedy = "deny by default and grant what is needed";
+        findings.push(finding(
+            document,
+            "ACL_DEFAULT_ALLOW_CHECK",
+            Severity::High,
+            subject.line,
+            found,
+            remedy,
+        ));
     }
+    let [read, write] = sides.map(|side| side.all || side.unnamed);
+    findings.extend(others(document, subject, answers, (read, write)));
+    findings.extend(administration(document, subject, answers));
     findings
+}
+
+/// Topics of other devices, where not everything is open already.
+fn others(document: &Document, subject: &Subject, answers: &Answers, open: (bool, bool)) -> Option<Finding> {
+    let example =
+        |answer: &Result<Option<String>, _>, open: bool| answer.clone().ok().flatten().filter(|_| !open);
+    let (severity, verb, topic) = match example(&answers.writes_others, open.1) {
+        Some(topic) => (Severity::High, "publish to", topic),
+        None => {
+            // A named user may be a service, whose work it is to read what devices say.
+            let severity = if subject.everyone { Severity::Medium } else { Severity::Low };
+            (severity, "read", example(&answers.reads_others, open.0)?)
+        }
+    };
+    let found = format!("{} may {verb} the topics of other devices, such as `{topic}`", subject.name);
+    let remedy = "name the device in the topic: `%u`, `${iot:Connection.Thing.ThingName}`";
+    Some(finding(document, "ACL_OTHER_DEVICES_CHECK", severity, subject.line, found, remedy))
+}
+
+fn administration(document: &Document, subject: &Subject, answers: &Answers) -> Option<Finding> {
+    let example = |answer: &Result<Option<String>, _>| answer.clone().ok().flatten();
+    let (severity, what) =
+        match (example(&answers.writes_administration), example(&answers.reads_administration)) {
+            (Some(topic), _) if topic.starts_with("$CONTROL/") => {
+                (Severity::Critical, format!("publish to `{topic}`, by which the broker is administered"))
+            }
+            (Some(topic), _) => {
+                (Severity::Medium, format!("publish to `{topic}`, where only the broker should speak"))
+            }
+            (None, Some(topic)) => (Severity::Low, format!("read `{topic}`, which tells about the broker")),
+            (None, None) => return None,
+        };
+    let found = format!("{} may {what}", subject.name);
+    let remedy = "leave the trees of the broker to administrators";
+    Some(finding(document, "ACL_ADMINISTRATIVE_TOPICS_CHECK", severity, subject.line, found, remedy))
 }

@@ -74,7 +74,9 @@ fn wildcards(policy: &AwsPolicy) -> Option<Reason> {
     for statement in denials(policy) {
         for (line, resource) in &statement.resources {
             let topic = resource.splitn(6, ':').nth(5).and_then(|rest| {
-                rest.trim_start_matches('/').strip_prefix("topicfilter/").or_else(|| rest.trim_start_matches('/').strip_prefix("topic/"))
+                rest.trim_start_matches('/')
+                    .strip_prefix("topicfilter/")
+                    .or_else(|| rest.trim_start_matches('/').strip_prefix("topic/"))
             });
             if let Some(topic) = topic
                 && topic.split('/').any(|level| level == "+" || level == "#")
@@ -126,7 +128,9 @@ fn denied_filters(policy: &AwsPolicy, scope: &Scope) -> Vec<(usize, Vec<Token>)>
     for statement in denials(policy).filter(|statement| statement.speaks_of(Action::Subscribe)) {
         for (line, resource) in &statement.resources {
             for pattern in scratch.patterns(resource, scope, Kind::Filter).unwrap_or_default() {
-                if pattern.tokens.first().is_some_and(|token| *token != Token::Run) || pattern.tokens.len() > 1 {
+                if pattern.tokens.first().is_some_and(|token| *token != Token::Run)
+                    || pattern.tokens.len() > 1
+                {
                     filters.push((*line, pattern.tokens));
                 }
             }
@@ -151,7 +155,10 @@ fn wider(
     if !receive.contains_word(topic.iter().copied()) {
         return None;
     }
-    let filter = candidates(&levels).into_iter().map(|levels| join(&levels)).find(|filter| subscribe.contains_word(filter.iter().copied()))?;
+    let filter = candidates(&levels)
+        .into_iter()
+        .map(|levels| join(&levels))
+        .find(|filter| subscribe.contains_word(filter.iter().copied()))?;
     Some(Ok((document.variables.text(&filter), document.variables.text(&topic))))
 }
 
@@ -165,7 +172,12 @@ fn concrete(tokens: &[Token]) -> Vec<Vec<Letter>> {
         } else if level == [Token::Letter('+'.into())] {
             levels.push(vec!['x'.into()]);
         } else {
-            levels.push(level.iter().map(|token| if let Token::Letter(letter) = token { *letter } else { 'x'.into() }).collect());
+            levels.push(
+                level
+                    .iter()
+                    .map(|token| if let Token::Letter(letter) = token { *letter } else { 'x'.into() })
+                    .collect(),
+            );
         }
     }
     levels

@@ -144,7 +144,10 @@ fn is_broad(document: &Document, subject: &Subject, action: Action) -> Result<bo
     let mut subject = subject.clone();
     subject.order.retain(|&index| document.rules.get(index).is_some_and(counts));
     let granted = |index: &usize| {
-        document.rules.get(*index).is_some_and(|rule| rule.effect == Effect::Allow && rule.actions.has(action))
+        document
+            .rules
+            .get(*index)
+            .is_some_and(|rule| rule.effect == Effect::Allow && rule.actions.has(action))
     };
     if !subject.order.iter().any(granted) && !subject.undecided.has(action) {
         return Ok(false);
@@ -187,8 +190,7 @@ fn for_two_names(allowed: &Dfa, before: &str, after: &[&str]) -> bool {
 
 fn begins_wide(document: &Document, subject: &Subject) -> bool {
     let rules = subject.order.iter().filter_map(|&index| document.rules.get(index));
-    let mut grants =
-        rules.filter(|rule| rule.effect == Effect::Allow && rule.actions.has(Action::Subscribe));
+    let mut grants = rules.filter(|rule| rule.effect == Effect::Allow && rule.actions.has(Action::Subscribe));
     grants.any(|rule| match &rule.object {
         Object::Any(patterns) => patterns.iter().any(|pattern| {
             let literal = pattern.tokens.iter().map_while(|token| match token {
@@ -205,7 +207,10 @@ fn begins_wide(document: &Document, subject: &Subject) -> bool {
 /// The line of the first grant that is broad by itself, else of the first that speaks of the action.
 fn line_of(document: &Document, subject: &Subject, action: Action) -> usize {
     let granted = |index: &&usize| {
-        document.rules.get(**index).is_some_and(|rule| rule.effect == Effect::Allow && rule.actions.has(action))
+        document
+            .rules
+            .get(**index)
+            .is_some_and(|rule| rule.effect == Effect::Allow && rule.actions.has(action))
     };
     let alone = |index: &usize| {
         let subject = Subject { order: vec![*index], undecided: Actions::NONE, ..subject.clone() };

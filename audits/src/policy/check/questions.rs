@@ -86,9 +86,7 @@ impl Template {
 }
 
 fn of_pattern(pattern: &Pattern) -> Option<Template> {
-    let is_identity = |token: &Token| {
-        matches!(token, Token::Letter(letter) if [Variables::THING, Variables::CLIENT, Variables::USER].contains(letter))
-    };
+    let is_identity = |token: &Token| matches!(token, Token::Letter(letter) if [Variables::THING, Variables::CLIENT, Variables::USER].contains(letter));
     let at = pattern.tokens.iter().position(is_identity)?;
     let (before, rest) = pattern.tokens.split_at_checked(at)?;
     let after = rest.get(1..)?;
@@ -144,14 +142,16 @@ pub fn answers(document: &Document, subject: &Subject, templates: &[Template]) -
     let access = document.access(subject);
     let of_others = others(document, subject, templates);
     let example = |set: &Result<Dfa, Undecided>, wanted: &Result<Dfa, Undecided>| {
-        let (set, wanted) = (set.as_ref().map_err(|reason| *reason)?, wanted.as_ref().map_err(|reason| *reason)?);
+        let (set, wanted) =
+            (set.as_ref().map_err(|reason| *reason)?, wanted.as_ref().map_err(|reason| *reason)?);
         Ok(set.common(wanted)?.map(|word| document.variables.text(&word)))
     };
     let everything = |set: &Result<Dfa, Undecided>| {
         let set = set.as_ref().map_err(|reason| *reason)?;
         Ok(ordinary().and_then(|topics| topics.is_subset(set))?)
     };
-    let unnamed = |set: &Result<Dfa, Undecided>| Ok(set.as_ref().map_err(|reason| *reason)?.contains(UNNAMED));
+    let unnamed =
+        |set: &Result<Dfa, Undecided>| Ok(set.as_ref().map_err(|reason| *reason)?.contains(UNNAMED));
     let administration = administrative(document.system).map_err(Undecided::from);
     let control = if matches!(document.system, System::MosquittoAcl | System::MosquittoDynsec) {
         set(&[below("$CONTROL/")]).map_err(Undecided::from)

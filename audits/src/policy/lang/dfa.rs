@@ -183,7 +183,12 @@ impl Dfa {
     }
 
     /// Visits each run of letters on which the pair of states goes to one pair.
-    pub(crate) fn joined(&self, other: &Self, at: (State, State), mut visit: impl FnMut(Letter, (State, State))) {
+    pub(crate) fn joined(
+        &self,
+        other: &Self,
+        at: (State, State),
+        mut visit: impl FnMut(Letter, (State, State)),
+    ) {
         let none: &[(Letter, State)] = &[];
         let mut a = self.rows.get(at.0 as usize).map_or(none, |row| &row.pieces).iter().peekable();
         let mut b = other.rows.get(at.1 as usize).map_or(none, |row| &row.pieces).iter().peekable();
@@ -311,7 +316,8 @@ impl Dfa {
             let mut rows: Vec<Row> = Vec::new();
             let mut next = Vec::with_capacity(classes.len());
             for (row, own) in self.rows.iter().zip(&classes) {
-                let mut pieces: Vec<(Letter, State)> = row.pieces.iter().map(|piece| (piece.0, class(piece.1))).collect();
+                let mut pieces: Vec<(Letter, State)> =
+                    row.pieces.iter().map(|piece| (piece.0, class(piece.1))).collect();
                 pieces.dedup_by_key(|piece| piece.1);
                 let fresh = known.len() as State;
                 next.push(*known.entry((*own, pieces.clone())).or_insert_with(|| {
@@ -330,7 +336,8 @@ impl Dfa {
 
     /// The same automaton that begins elsewhere and accepts at the states given.
     pub(crate) fn rooted(&self, start: State, accept: &[bool]) -> Self {
-        let rows = self.rows.iter().zip(accept).map(|(row, &accept)| Row { accept, pieces: row.pieces.clone() });
+        let rows =
+            self.rows.iter().zip(accept).map(|(row, &accept)| Row { accept, pieces: row.pieces.clone() });
         Self { rows: rows.collect(), start }
     }
 }

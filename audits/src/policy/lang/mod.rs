@@ -27,7 +27,9 @@ mod tests;
 pub use dfa::Dfa;
 pub(crate) use dfa::{DEAD, Row, State};
 pub(crate) use glob::{aws_glob, glob_matches, residual};
-pub(crate) use mqtt::{Dollar, filter_of_acl, nats_subject, topic_of_acl, valid_filter, valid_topic, wildcard};
+pub(crate) use mqtt::{
+    Dollar, filter_of_acl, nats_subject, topic_of_acl, valid_filter, valid_topic, wildcard,
+};
 pub(crate) use nfa::{Nfa, Tag};
 pub(crate) use pattern::{Pattern, Token};
 pub(crate) use reach::{Parent, reach};

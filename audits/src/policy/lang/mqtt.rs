@@ -37,8 +37,7 @@ pub(crate) fn valid_filter() -> &'static Dfa {
 /// Words with a `+` or a `#`: of the valid filters those that cover more than one topic.
 pub(crate) fn wildcard() -> &'static Dfa {
     static WILDCARD: LazyLock<Dfa> = LazyLock::new(|| {
-        let rows =
-            vec![Row::dead(), Row::new(false, 1, &[('#', 2), ('+', 2)]), Row::new(true, 2, &[])];
+        let rows = vec![Row::dead(), Row::new(false, 1, &[('#', 2), ('+', 2)]), Row::new(true, 2, &[])];
         Dfa::new(rows, 1)
     });
     &WILDCARD

@@ -3,8 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{
-    DEAD, Dfa, END, FIRST, Letter, Pattern, STATES_MAX, SYMBOLS, State, Token, TooLarge, WORK_MAX,
-    dfa::Row,
+    DEAD, Dfa, END, FIRST, Letter, Pattern, STATES_MAX, SYMBOLS, State, Token, TooLarge, WORK_MAX, dfa::Row,
 };
 
 /// The rank of a rule: of all rules that match a word the one with the smallest decides.
@@ -248,7 +247,8 @@ impl Nfa {
         for letter in word {
             let nodes = at.iter().filter_map(|&node| self.nodes.get(node as usize));
             let edges = nodes.flat_map(|node| &node.edges);
-            let next = edges.filter(|(low, end, _)| (*low..*end).contains(&letter)).map(|(_, _, to)| *to).collect();
+            let next =
+                edges.filter(|(low, end, _)| (*low..*end).contains(&letter)).map(|(_, _, to)| *to).collect();
             at = builder.closure(next, false);
         }
         builder.accepts(&at)
@@ -393,7 +393,8 @@ impl<'n, V: Fn(Option<Tag>) -> bool> Builder<'n, V> {
 
     fn pieces(&mut self, set: &[u32]) -> Result<Vec<(Letter, State)>, TooLarge> {
         let nodes = set.iter().filter_map(|&at| self.nfa.nodes.get(at as usize));
-        let mut edges: Vec<(Letter, Letter, u32)> = nodes.flat_map(|node| node.edges.iter().copied()).collect();
+        let mut edges: Vec<(Letter, Letter, u32)> =
+            nodes.flat_map(|node| node.edges.iter().copied()).collect();
         edges.sort_unstable();
         let mut cuts: Vec<Letter> = edges.iter().flat_map(|edge| [edge.0, edge.1]).chain([FIRST]).collect();
         cuts.sort_unstable();

@@ -93,7 +93,8 @@ fn build(nfa: &mut Nfa, hir: &Hir, from: u32) -> Result<u32, Unreadable> {
     match hir.kind() {
         HirKind::Empty => Ok(from),
         HirKind::Literal(literal) => {
-            let text = std::str::from_utf8(&literal.0).map_err(|_| Unreadable("bytes that are no text".into()))?;
+            let text =
+                std::str::from_utf8(&literal.0).map_err(|_| Unreadable("bytes that are no text".into()))?;
             let mut at = from;
             for letter in text.chars() {
                 let next = nfa.node(0);
@@ -138,7 +139,8 @@ fn symbol(letter: char) -> Option<Letter> {
 fn build_class(nfa: &mut Nfa, class: &Class, from: u32) -> Result<u32, Unreadable> {
     let Class::Unicode(class) = class else { return Err(Unreadable("a class of bytes".into())) };
     let next = nfa.node(0);
-    let takes = |letter: char| class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&letter));
+    let takes =
+        |letter: char| class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&letter));
     for range in class.ranges() {
         nfa.edge(from, u32::from(range.start()).max(FIRST), u32::from(range.end()) + 1, next);
     }

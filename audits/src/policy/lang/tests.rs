@@ -9,7 +9,10 @@ fn words(letters: &[char]) -> Vec<String> {
     let mut all = vec![String::new()];
     let mut last = all.clone();
     for _ in 0..5 {
-        last = last.iter().flat_map(|word| letters.iter().map(move |letter| format!("{word}{letter}"))).collect();
+        last = last
+            .iter()
+            .flat_map(|word| letters.iter().map(move |letter| format!("{word}{letter}")))
+            .collect();
         all.extend(last.iter().cloned());
     }
     all
@@ -206,7 +209,9 @@ fn nats_subjects_as_topics() {
 fn routing_keys_of_topics() {
     let set = |text: &str| routing_key_regex(text).unwrap().determinize(|tag| tag.is_some()).unwrap();
     let own = set(r"^devices\.dev1\..*");
-    assert!(own.contains("devices/dev1/t") && own.contains("devices/dev1/#") && !own.contains("devices/dev12/t"));
+    assert!(
+        own.contains("devices/dev1/t") && own.contains("devices/dev1/#") && !own.contains("devices/dev12/t")
+    );
     assert!(set(r"^a\.\*$").contains("a/+") && !set(r"^a\.\*$").contains("a/b"));
     assert!(set("").contains("anything") && set(".*").contains("a/b"));
     assert!(!set("^$").contains("a"));

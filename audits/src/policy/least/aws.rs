@@ -84,7 +84,9 @@ fn used_rules(document: &Document, subject: &Subject, uses: &[Use]) -> Result<Us
             return Err(Undecided::Unreadable);
         }
         for &index in &subject.order {
-            let Some(rule) = document.rules.get(index).filter(|rule| rule.actions.has(one.action)) else { continue };
+            let Some(rule) = document.rules.get(index).filter(|rule| rule.actions.has(one.action)) else {
+                continue;
+            };
             if matches(document, &rule.object, one)? {
                 if rule.effect == Effect::Allow {
                     let word = word_of(&rule.object, one);
@@ -100,7 +102,9 @@ fn used_rules(document: &Document, subject: &Subject, uses: &[Use]) -> Result<Us
 /// The name with the thing's variable, if the grant covers that for every device; else as it is.
 fn word_of(object: &Object, one: &Use) -> Vec<Letter> {
     let literal = || one.name.chars().map(u32::from).collect();
-    let Some(thing) = one.principal.thing.as_deref().filter(|thing| !thing.is_empty()) else { return literal() };
+    let Some(thing) = one.principal.thing.as_deref().filter(|thing| !thing.is_empty()) else {
+        return literal();
+    };
     let word = with_symbol(&one.name, thing, Variables::THING);
     let covered = |patterns: &[Pattern]| {
         let mut nfa = Nfa::default();
@@ -116,9 +120,16 @@ fn word_of(object: &Object, one: &Use) -> Vec<Letter> {
     }
 }
 
-fn mark(document: &Document, subject: &Subject, used: &Used, idle: &mut BTreeMap<(usize, String, Action), bool>) {
+fn mark(
+    document: &Document,
+    subject: &Subject,
+    used: &Used,
+    idle: &mut BTreeMap<(usize, String, Action), bool>,
+) {
     for &index in &subject.order {
-        let Some(rule) = document.rules.get(index).filter(|rule| rule.effect == Effect::Allow) else { continue };
+        let Some(rule) = document.rules.get(index).filter(|rule| rule.effect == Effect::Allow) else {
+            continue;
+        };
         for action in Action::ALL.into_iter().filter(|action| rule.actions.has(*action)) {
             let was_used = used.get(&index).is_some_and(|actions| actions.contains_key(&action));
             // The two spellings of a job action are one to whoever reads the report.
@@ -133,7 +144,9 @@ fn need(policy: &AwsPolicy, document: &Document, scope: &Scope, used: &Used, nee
     for (index, actions) in used {
         let Some(rule) = document.rules.get(*index) else { continue };
         let statement = policy.statements.iter().rev().find(|statement| {
-            statement.line <= rule.line && statement.effect == Effect::Allow && statement.condition.is_some() == rule.conditional
+            statement.line <= rule.line
+                && statement.effect == Effect::Allow
+                && statement.condition.is_some() == rule.conditional
         });
         let condition = statement.and_then(|statement| statement.condition.clone()).unwrap_or_default();
         for (action, words) in actions {
@@ -143,13 +156,16 @@ fn need(policy: &AwsPolicy, document: &Document, scope: &Scope, used: &Used, nee
                 _ => &[],
             };
             let resources = needed.entry((condition.clone(), *action)).or_default();
-            let tight = if patterns.is_empty() { one_by_one(words) } else { tightened(words, patterns, Token::Run) };
+            let tight =
+                if patterns.is_empty() { one_by_one(words) } else { tightened(words, patterns, Token::Run) };
             match tight {
                 Some(all) => {
                     resources.extend(all.iter().map(|tokens| resource(document, scope, kind, tokens)));
                 }
                 // Wider than what was granted: what was granted stays.
-                None => resources.extend(patterns.iter().map(|old| resource(document, scope, kind, &old.tokens))),
+                None => {
+                    resources.extend(patterns.iter().map(|old| resource(document, scope, kind, &old.tokens)))
+                }
             }
         }
     }
@@ -162,7 +178,8 @@ fn one_by_one(words: &BTreeSet<Vec<Letter>>) -> Option<Vec<Vec<Token>>> {
 
 fn resource(document: &Document, scope: &Scope, kind: Kind, tokens: &[Token]) -> String {
     let mut text = scope.prefix(word(kind));
-    let letters: Vec<Letter> = tokens.iter().map(|token| if let Token::Letter(letter) = token { *letter } else { 0 }).collect();
+    let letters: Vec<Letter> =
+        tokens.iter().map(|token| if let Token::Letter(letter) = token { *letter } else { 0 }).collect();
     for (index, token) in tokens.iter().enumerate() {
         match token {
             Token::Letter(letter) if *letter >= SYMBOLS => text.push_str(document.variables.name(*letter)),
@@ -194,8 +211,10 @@ fn written(policy: &AwsPolicy, needed: &Needed) -> String {
     for ((condition, action), resources) in needed {
         grouped.entry((condition, resources)).or_default().push(action.aws_name());
     }
-    let mut grants: Vec<(Vec<&str>, &String, &BTreeSet<String>)> =
-        grouped.into_iter().map(|((condition, resources), actions)| (actions, condition, resources)).collect();
+    let mut grants: Vec<(Vec<&str>, &String, &BTreeSet<String>)> = grouped
+        .into_iter()
+        .map(|((condition, resources), actions)| (actions, condition, resources))
+        .collect();
     grants.sort();
     for (actions, condition, resources) in grants {
         let mut value = json!({"Effect": "Allow", "Action": actions, "Resource": resources});
@@ -208,7 +227,9 @@ fn written(policy: &AwsPolicy, needed: &Needed) -> String {
 }
 
 fn add_condition(statement: &mut Value, condition: &str) {
-    if let (Ok(condition), Some(members)) = (serde_json::from_str::<Value>(condition), statement.as_object_mut()) {
+    if let (Ok(condition), Some(members)) =
+        (serde_json::from_str::<Value>(condition), statement.as_object_mut())
+    {
         members.insert("Condition".into(), condition);
     }
 }
@@ -246,7 +267,8 @@ fn subset(policy: &AwsPolicy, parsed: &AwsPolicy, old: &Document, new: &Document
     };
     let (old_scopes, new_scopes) = (policy.scopes(), parsed.scopes());
     for (scope, subject) in new_scopes.iter().zip(&new.subjects) {
-        let before = old_scopes.iter().position(|known| known == scope).and_then(|index| old.subjects.get(index));
+        let before =
+            old_scopes.iter().position(|known| known == scope).and_then(|index| old.subjects.get(index));
         // Without any grant left there is no scope either, and nothing is allowed in the stand-in.
         for action in Action::ALL {
             let (now, then) = (language(new, Some(subject), action)?, language(old, before, action)?);

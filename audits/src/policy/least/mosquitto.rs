@@ -29,7 +29,8 @@ pub fn mosquitto(document: &Document, text: &str, uses: &[Use]) -> LeastPrivileg
         let words = used.get(&index);
         let reads = words.is_some_and(|words| !words.read.is_empty());
         let writes = words.is_some_and(|words| !words.write.is_empty());
-        for (action, name, was_used) in [(Action::Receive, "read", reads), (Action::Publish, "write", writes)] {
+        for (action, name, was_used) in [(Action::Receive, "read", reads), (Action::Publish, "write", writes)]
+        {
             if rule.actions.has(action) && !was_used {
                 unused.push(Unused { line: rule.line, action: name, grant: rule.text.clone() });
             }
@@ -69,7 +70,10 @@ fn pattern_matches(pattern: &Pattern, one: &Use) -> bool {
 /// The rule by which a use is allowed.
 fn deciding(document: &Document, one: &Use) -> Option<usize> {
     let subject = subject(document, &one.principal)?;
-    let dangerous = [&one.principal.client_id, &one.principal.user].into_iter().flatten().any(|name| name.contains(['+', '#']));
+    let dangerous = [&one.principal.client_id, &one.principal.user]
+        .into_iter()
+        .flatten()
+        .any(|name| name.contains(['+', '#']));
     for &index in &subject.order {
         let rule = document.rules.get(index)?;
         let Object::Any(patterns) = &rule.object else { continue };
@@ -85,7 +89,10 @@ fn deciding(document: &Document, one: &Use) -> Option<usize> {
 
 fn used(document: &Document, uses: &[Use]) -> BTreeMap<usize, Words> {
     let mut used: BTreeMap<usize, Words> = BTreeMap::new();
-    for one in uses.iter().filter(|one| matches!(one.action, Action::Publish | Action::RetainPublish | Action::Receive)) {
+    for one in uses
+        .iter()
+        .filter(|one| matches!(one.action, Action::Publish | Action::RetainPublish | Action::Receive))
+    {
         let Some(index) = deciding(document, one) else { continue };
         let is_pattern = document.rules.get(index).is_some_and(|rule| rule.text.starts_with("pattern"));
         let (user, client) = (one.principal.user.as_deref(), one.principal.client_id.as_deref());
@@ -106,7 +113,8 @@ fn used(document: &Document, uses: &[Use]) -> BTreeMap<usize, Words> {
 
 /// The file with each grant in its place made tighter, unused ones left out, all else as it stands.
 fn written(document: &Document, text: &str, used: &BTreeMap<usize, Words>) -> String {
-    let by_line: BTreeMap<usize, usize> = document.rules.iter().enumerate().map(|(index, rule)| (rule.line, index)).collect();
+    let by_line: BTreeMap<usize, usize> =
+        document.rules.iter().enumerate().map(|(index, rule)| (rule.line, index)).collect();
     let broken: BTreeSet<usize> = document
         .problems
         .iter()
@@ -143,7 +151,9 @@ fn lines(rule: &crate::policy::form::Rule, words: Option<&Words>) -> Vec<String>
         }
         let kept = || BTreeSet::from([topic_of(rule).to_owned()]);
         match tightened(words, patterns, Token::Level) {
-            Some(all) => all.iter().map(|tokens| filter(tokens)).collect::<Option<BTreeSet<_>>>().unwrap_or_else(kept),
+            Some(all) => {
+                all.iter().map(|tokens| filter(tokens)).collect::<Option<BTreeSet<_>>>().unwrap_or_else(kept)
+            }
             None => kept(),
         }
     };
@@ -186,7 +196,8 @@ fn filter(tokens: &[Token]) -> Option<String> {
 
 fn prove(old: &Document, text: &str, uses: &[Use]) -> Proof {
     let new = mosquitto::parse(&old.file, text);
-    let counted = |one: &&Use| matches!(one.action, Action::Publish | Action::RetainPublish | Action::Receive);
+    let counted =
+        |one: &&Use| matches!(one.action, Action::Publish | Action::RetainPublish | Action::Receive);
     let mut proof = Proof { subset: subset(old, &new), used: 0, kept: 0, refused: 0 };
     for one in uses.iter().filter(counted) {
         if deciding(old, one).is_some() {

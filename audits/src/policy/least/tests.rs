@@ -95,8 +95,11 @@ fn a_wide_policy_becomes_what_was_used() {
   ]
 }"#;
     assert_eq!(report.proposal.unwrap(), expected.replace("A:", "arn:aws:iot:eu-west-1:123456789012:"));
-    let unused: Vec<(usize, &str, &str)> =
-        report.unused.iter().map(|unused| (unused.line, unused.action, unused.grant.rsplit(':').next().unwrap())).collect();
+    let unused: Vec<(usize, &str, &str)> = report
+        .unused
+        .iter()
+        .map(|unused| (unused.line, unused.action, unused.grant.rsplit(':').next().unwrap()))
+        .collect();
     assert_eq!(unused, [(3, "iot:Publish", "topic/old/*"), (3, "iot:Receive", "topic/old/*")]);
 }
 
@@ -107,9 +110,13 @@ fn many_topics_are_put_together_and_never_past_the_old_grant() {
     let report = aws(&policy(WIDE), &uses);
     assert!(report.proof.holds() && report.proposal.unwrap().contains("topic/devices/*/up"));
     let narrow = policy(r#"{"Effect":"Allow","Action":"iot:Publish","Resource":"A:topic/devices/room?/up"}"#);
-    let uses: Vec<Use> = (0..10).map(|index| used("c", Action::Publish, &format!("devices/room{index}/up"))).collect();
+    let uses: Vec<Use> =
+        (0..10).map(|index| used("c", Action::Publish, &format!("devices/room{index}/up"))).collect();
     let report = aws(&narrow, &uses);
-    assert!(report.proof.holds() && report.proposal.unwrap().contains("topic/devices/room?/up"), "the old grant stays");
+    assert!(
+        report.proof.holds() && report.proposal.unwrap().contains("topic/devices/room?/up"),
+        "the old grant stays"
+    );
 }
 
 #[test]
@@ -138,7 +145,8 @@ fn an_acl_file_keeps_its_order_and_its_denials() {
         report.proposal.unwrap(),
         "# fleet\nuser a\ntopic readwrite f/1\ntopic write f/2\ntopic deny f/secret\npattern read d/%u/in\npattern write d/%u/up\n"
     );
-    let unused: Vec<(usize, &str)> = report.unused.iter().map(|unused| (unused.line, unused.action)).collect();
+    let unused: Vec<(usize, &str)> =
+        report.unused.iter().map(|unused| (unused.line, unused.action)).collect();
     assert_eq!(unused, [(2, "read"), (6, "write"), (8, "read")]);
 }
 

@@ -11,7 +11,11 @@ const ONE_BY_ONE_MAX: usize = 8;
 type Levels = Vec<Option<Vec<Letter>>>;
 
 /// The words, or patterns that cover them; none if that would be wider than `old`.
-pub(super) fn tightened(words: &BTreeSet<Vec<Letter>>, old: &[Pattern], level: Token) -> Option<Vec<Vec<Token>>> {
+pub(super) fn tightened(
+    words: &BTreeSet<Vec<Letter>>,
+    old: &[Pattern],
+    level: Token,
+) -> Option<Vec<Vec<Token>>> {
     let literal = |word: &Vec<Letter>| word.iter().map(|letter| Token::Letter(*letter)).collect::<Vec<_>>();
     let old = set(old)?;
     if !words.iter().all(|word| old.contains_word(word.iter().copied())) {
@@ -22,7 +26,8 @@ pub(super) fn tightened(words: &BTreeSet<Vec<Letter>>, old: &[Pattern], level: T
     }
     let mut by_levels: BTreeMap<usize, Levels> = BTreeMap::new();
     for word in words {
-        let levels: Levels = word.split(|letter| *letter == Letter::from('/')).map(|level| Some(level.to_vec())).collect();
+        let levels: Levels =
+            word.split(|letter| *letter == Letter::from('/')).map(|level| Some(level.to_vec())).collect();
         let merged = by_levels.entry(levels.len()).or_insert_with(|| levels.clone());
         for (known, level) in merged.iter_mut().zip(levels) {
             if *known != level {

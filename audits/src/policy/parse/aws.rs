@@ -128,11 +128,15 @@ fn statement(source: &mut Source<'_>, value: &Value<'_>, place: &str) -> Option<
     let (resources, not_resource) = either(source, value, &members, place, ["Resource", "NotResource"])?;
     for (line, resource) in &resources {
         if resource != "*" && !resource.starts_with("arn:") && !resource.starts_with(['*', '?']) {
-            let message = format!("found `{}`; a resource is `*` or an ARN such as `arn:aws:iot:REGION:ACCOUNT:topic/NAME`, so this matches nothing", shown(resource));
+            let message = format!(
+                "found `{}`; a resource is `*` or an ARN such as `arn:aws:iot:REGION:ACCOUNT:topic/NAME`, so this matches nothing",
+                shown(resource)
+            );
             source.warning_at(*line, &format!("{place}.Resource"), message);
         }
     }
-    let sid = get(&members, "Sid").and_then(|sid| source.text(sid, &format!("{place}.Sid"))).map(str::to_owned);
+    let sid =
+        get(&members, "Sid").and_then(|sid| source.text(sid, &format!("{place}.Sid"))).map(str::to_owned);
     let condition = get(&members, "Condition");
     let attached = condition.is_some_and(is_attached);
     let condition = condition.map(|value| source.source(value).to_owned());
@@ -168,7 +172,11 @@ fn either(
         (Some(found), None) => (found, plain),
         (None, Some(found)) => (found, inverse),
         (Some(_), Some(both)) => {
-            source.error(both, &format!("{place}.{inverse}"), format!("is there beside `{plain}`; keep one of them"));
+            source.error(
+                both,
+                &format!("{place}.{inverse}"),
+                format!("is there beside `{plain}`; keep one of them"),
+            );
             return None;
         }
         (None, None) => {
@@ -194,7 +202,9 @@ fn is_attached(condition: &Value<'_>) -> bool {
             && keys.properties.iter().any(|key| {
                 key.name.as_str() == "iot:Connection.Thing.IsAttached"
                     && match &key.value {
-                        Value::Array(list) => !list.elements.is_empty() && list.elements.iter().all(says_true),
+                        Value::Array(list) => {
+                            !list.elements.is_empty() && list.elements.iter().all(says_true)
+                        }
                         single => says_true(single),
                     }
             })
@@ -210,7 +220,8 @@ impl Statement {
     }
 
     pub(crate) fn actions_on(&self, kind: Kind) -> Actions {
-        let actions = Action::ALL.into_iter().filter(|action| action.kind() == kind && self.speaks_of(*action));
+        let actions =
+            Action::ALL.into_iter().filter(|action| action.kind() == kind && self.speaks_of(*action));
         actions.fold(Actions::NONE, |all, action| all.with(Actions::of(&[action])))
     }
 }
@@ -306,7 +317,12 @@ impl AwsPolicy {
         subject
     }
 
-    fn objects(&mut self, statement: &Statement, scope: &Scope, kind: Kind) -> Vec<(usize, String, Option<Object>)> {
+    fn objects(
+        &mut self,
+        statement: &Statement,
+        scope: &Scope,
+        kind: Kind,
+    ) -> Vec<(usize, String, Option<Object>)> {
         if statement.not_resource {
             let mut patterns = Vec::new();
             for (_, resource) in &statement.resources {

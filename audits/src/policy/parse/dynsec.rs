@@ -80,13 +80,16 @@ fn read(source: &mut Source<'_>, members: &[Member<'_>], document: &mut Document
         document.subjects.extend(subject);
     }
     let anonymous = get(members, "anonymousGroup").and_then(|value| source.text(value, "anonymousGroup"));
-    let mut subject = Subject { name: "clients without a user name".into(), everyone: true, ..Subject::default() };
+    let line = get(members, "defaultACLAccess").map_or(0, |value| source.line(value));
+    let mut subject =
+        Subject { name: "clients without a user name".into(), line, everyone: true, ..Subject::default() };
     let groups = anonymous.map(|name| vec![(0, name.to_owned())]).unwrap_or_default();
     give(&mut state, &mut subject, &[], &groups);
     document.subjects.push(subject);
     let default = state.default;
     document.subjects.push(Subject {
         name: "clients that the plugin does not know (certificates)".into(),
+        line,
         everyone: true,
         default,
         ..Subject::default()
@@ -166,10 +169,15 @@ fn rule(source: &mut Source<'_>, value: &Value<'_>, place: &str) -> Option<(bool
     let kind_value = get(&members, "acltype");
     let kind = kind_value.and_then(|found| source.text(found, &format!("{place}.acltype")));
     let (Some(kind_value), Some(kind)) = (kind_value, kind) else {
-        source.error(value, &format!("{place}.acltype"), format!("is missing; allowed are `{}`", TYPES.join("`, `")));
+        source.error(
+            value,
+            &format!("{place}.acltype"),
+            format!("is missing; allowed are `{}`", TYPES.join("`, `")),
+        );
         return None;
     };
-    let Some(topic) = get(&members, "topic").and_then(|found| source.text(found, &format!("{place}.topic"))) else {
+    let Some(topic) = get(&members, "topic").and_then(|found| source.text(found, &format!("{place}.topic")))
+    else {
         source.error(value, &format!("{place}.topic"), "is missing; a topic filter is expected".into());
         return None;
     };
@@ -177,7 +185,8 @@ fn rule(source: &mut Source<'_>, value: &Value<'_>, place: &str) -> Option<(bool
         source.error(value, &format!("{place}.topic"), format!("`{}` {fault}", shown(topic)));
         return None;
     }
-    let priority = get(&members, "priority").and_then(|found| source.whole(found, &format!("{place}.priority")));
+    let priority =
+        get(&members, "priority").and_then(|found| source.whole(found, &format!("{place}.priority")));
     let allow = get(&members, "allow").and_then(|found| source.flag(found, &format!("{place}.allow")));
     let topics = || vec![topic_of_acl(topic, Dollar::Apart, &PLACEHOLDERS)];
     let (actions, patterns) = match kind {
@@ -191,7 +200,11 @@ fn rule(source: &mut Source<'_>, value: &Value<'_>, place: &str) -> Option<(bool
                 || format!("allowed are `{}`", TYPES.join("`, `")),
                 |near| format!("did you mean `{near}`?"),
             );
-            source.error(kind_value, &format!("{place}.acltype"), format!("found `{}`; {hint}", shown(other)));
+            source.error(
+                kind_value,
+                &format!("{place}.acltype"),
+                format!("found `{}`; {hint}", shown(other)),
+            );
             return None;
         }
     };
@@ -204,7 +217,13 @@ fn rule(source: &mut Source<'_>, value: &Value<'_>, place: &str) -> Option<(bool
     Some((kind == "subscribeLiteral", priority.unwrap_or(-1), rule))
 }
 
-fn name(source: &mut Source<'_>, value: &Value<'_>, members: &[Member<'_>], place: &str, key: &str) -> Option<String> {
+fn name(
+    source: &mut Source<'_>,
+    value: &Value<'_>,
+    members: &[Member<'_>],
+    place: &str,
+    key: &str,
+) -> Option<String> {
     let name = get(members, key).and_then(|found| source.text(found, &format!("{place}.{key}")));
     if name.is_none() {
         source.error(value, &format!("{place}.{key}"), "is missing; a name is expected".into());
@@ -218,7 +237,8 @@ fn given(source: &mut Source<'_>, members: &[Member<'_>], place: &str, list: &st
     for (index, value) in items(source, members, list).into_iter().enumerate() {
         let place = format!("{place}.{list}[{index}]");
         let members = source.members(value, &place);
-        let priority = get(&members, "priority").and_then(|found| source.whole(found, &format!("{place}.priority")));
+        let priority =
+            get(&members, "priority").and_then(|found| source.whole(found, &format!("{place}.priority")));
         if let Some(name) = name(source, value, &members, &place, key) {
             all.push((priority.unwrap_or(-1), name));
         }
@@ -253,8 +273,10 @@ fn unknown_roles(source: &mut Source<'_>, value: &Value<'_>, place: &str, roles:
 fn client(source: &mut Source<'_>, value: &Value<'_>, place: &str, state: &mut State) -> Option<Subject> {
     let members = source.members(value, place);
     let user = name(source, value, &members, place, "username")?;
-    let client_id = get(&members, "clientid").and_then(|found| source.text(found, &format!("{place}.clientid")));
-    let disabled = get(&members, "disabled").and_then(|found| source.flag(found, &format!("{place}.disabled")));
+    let client_id =
+        get(&members, "clientid").and_then(|found| source.text(found, &format!("{place}.clientid")));
+    let disabled =
+        get(&members, "disabled").and_then(|found| source.flag(found, &format!("{place}.disabled")));
     let roles = given(source, &members, place, "roles", "rolename");
     unknown_roles(source, value, place, &roles, state);
     let mut groups = given(source, &members, place, "groups", "groupname");

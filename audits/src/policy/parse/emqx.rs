@@ -106,7 +106,9 @@ fn subjects(document: &mut Document, whos: &[Who], default: Actions, problems: &
         for facts in described(who) {
             if !known.contains(&facts) {
                 if known.len() > SUBJECTS_MAX {
-                    let message = format!("more than {SUBJECTS_MAX} different clients are told apart; the rest is not looked at");
+                    let message = format!(
+                        "more than {SUBJECTS_MAX} different clients are told apart; the rest is not looked at"
+                    );
                     problems.warning(rule.line, message);
                     break;
                 }
@@ -215,7 +217,15 @@ fn rule(line: usize, term: &Term) -> Result<(Who, Rule), String> {
     };
     let text = shown(&term.text());
     let receive = Actions::PUBLISH.with(Actions::of(&[Action::Subscribe]));
-    let rule = |actions, conditional, object| Rule { line, text: text.clone(), effect, actions, conditional, attached: false, object };
+    let rule = |actions, conditional, object| Rule {
+        line,
+        text: text.clone(),
+        effect,
+        actions,
+        conditional,
+        attached: false,
+        object,
+    };
     match rest {
         [Term::Atom(all)] if all == "all" => Ok((Who::All, rule(receive, false, Object::everything()))),
         [who_term, action, Term::List(topics)] => {
@@ -246,8 +256,12 @@ fn who(term: &Term, depth: usize) -> Result<Who, String> {
         ("client" | "clientid", Term::Tuple(like)) => Who::ClientLike(expression(like).ok_or_else(wrong)?),
         ("ipaddr", Term::Text(address)) => Who::Address(address.clone()),
         ("ipaddrs", Term::List(list)) => Who::Address(Term::List(list.clone()).text()),
-        ("and", Term::List(list)) => Who::And(list.iter().map(|term| who(term, depth + 1)).collect::<Result<_, _>>()?),
-        ("or", Term::List(list)) => Who::Or(list.iter().map(|term| who(term, depth + 1)).collect::<Result<_, _>>()?),
+        ("and", Term::List(list)) => {
+            Who::And(list.iter().map(|term| who(term, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        ("or", Term::List(list)) => {
+            Who::Or(list.iter().map(|term| who(term, depth + 1)).collect::<Result<_, _>>()?)
+        }
         _ => return Err(wrong()),
     })
 }
@@ -283,9 +297,19 @@ fn topic(term: &Term) -> Result<Pattern, String> {
         Term::Text(text) => text.strip_prefix("eq ").map_or((text.as_str(), false), |rest| (rest, true)),
         Term::Tuple(parts) => match parts.as_slice() {
             [Term::Atom(eq), Term::Text(text)] if eq == "eq" => (text.as_str(), true),
-            _ => return Err(format!("found `{}`; a topic is `\"a/#\"` or `{{eq, \"a/#\"}}`", shown(&term.text()))),
+            _ => {
+                return Err(format!(
+                    "found `{}`; a topic is `\"a/#\"` or `{{eq, \"a/#\"}}`",
+                    shown(&term.text())
+                ));
+            }
         },
-        other => return Err(format!("found `{}`; a topic is `\"a/#\"` or `{{eq, \"a/#\"}}`", shown(&other.text()))),
+        other => {
+            return Err(format!(
+                "found `{}`; a topic is `\"a/#\"` or `{{eq, \"a/#\"}}`",
+                shown(&other.text())
+            ));
+        }
     };
     if let Some(fault) = filter_fault(text) {
         return Err(format!("the topic `{}` {fault}", shown(text)));
@@ -385,7 +409,8 @@ impl Terms<'_> {
             Some('\'') => Ok(Term::Atom(self.quoted('\'')?)),
             Some('<') => self.binary(),
             Some(letter) if letter.is_ascii_digit() || letter == '-' => {
-                let end = self.rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(self.rest.len());
+                let end =
+                    self.rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(self.rest.len());
                 Ok(Term::Number(self.take(end)))
             }
             Some(letter) if letter.is_ascii_alphabetic() => {
@@ -483,7 +508,9 @@ mod tests {
         assert!(!subscribe.contains("$SYS/x") && !subscribe.contains("#") && subscribe.contains("a/#"));
         assert!(subscribe.contains("+/+"), "`eq` denies only what stands there");
         assert!(others.read.unwrap().contains("a/b"));
-        assert!(!others.publish.as_ref().unwrap().contains("own/a/c1") && others.publish.unwrap().contains("x"));
+        assert!(
+            !others.publish.as_ref().unwrap().contains("own/a/c1") && others.publish.unwrap().contains("x")
+        );
         let near = access("a client from 127.0.0.1");
         assert!(near.subscribe.unwrap().contains("#") && near.read.unwrap().contains("$SYS/x"));
         let own = access("user `a` and client id `c1`").publish.unwrap();
@@ -507,9 +534,16 @@ mod tests {
         let document = parse("acl.conf", text, NoMatch::Deny);
         let found: Vec<String> = document.problems.iter().map(ToString::to_string).collect();
         assert_eq!(found[0], "acl.conf:1:1: error: found `alow`; allowed are `allow` and `deny`");
-        assert_eq!(found[1], "acl.conf:2:1: error: found `write`; allowed are `publish`, `subscribe` and `all`");
+        assert_eq!(
+            found[1],
+            "acl.conf:2:1: error: found `write`; allowed are `publish`, `subscribe` and `all`"
+        );
         assert_eq!(found[2], "acl.conf:3:1: error: the topic `a/#/b` has `#` before its end");
-        assert!(found[3].starts_with("acl.conf:4:1: error: found `{user, 7}`; allowed are `all`, "), "{}", found[3]);
+        assert!(
+            found[3].starts_with("acl.conf:4:1: error: found `{user, 7}`; allowed are `all`, "),
+            "{}",
+            found[3]
+        );
         assert_eq!(found[4], "acl.conf:7:1: error: found `.\u{FFFD}{deny, all}.\u{FFFD}`; expected `}`");
         assert_eq!(found.len(), 5);
         assert_eq!(document.rules.len(), 1, "the last line");

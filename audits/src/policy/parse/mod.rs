@@ -32,7 +32,13 @@ impl<'f> Problems<'f> {
         Self { file, list: Vec::new(), more: 0 }
     }
 
-    pub(crate) fn add(&mut self, severity: Severity, (line, column): (usize, usize), place: &str, message: String) {
+    pub(crate) fn add(
+        &mut self,
+        severity: Severity,
+        (line, column): (usize, usize),
+        place: &str,
+        message: String,
+    ) {
         if self.list.len() >= PROBLEMS_MAX {
             self.more += 1;
             return;
@@ -81,7 +87,9 @@ pub(crate) fn filter_fault(filter: &str) -> Option<&'static str> {
             "+" => {}
             "#" if index + 1 == levels => {}
             "#" => return Some("has `#` before its end"),
-            level if level.contains(['+', '#']) => return Some("has `+` or `#` beside other characters in a level"),
+            level if level.contains(['+', '#']) => {
+                return Some("has `+` or `#` beside other characters in a level");
+            }
             _ => {}
         }
     }

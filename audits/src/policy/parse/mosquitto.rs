@@ -134,7 +134,8 @@ impl Reader<'_> {
             object: Object::Any(vec![topic_of_acl(topic, Dollar::Apart, placeholders)]),
         });
         if is_pattern && !topic.contains("%c") && !topic.contains("%u") {
-            let message = format!("the pattern `{}` holds neither `%c` nor `%u`: it is for every client", shown(topic));
+            let message =
+                format!("the pattern `{}` holds neither `%c` nor `%u`: it is for every client", shown(topic));
             self.problems.warning(number, message);
         }
         let lines = if is_pattern { Some(&mut self.patterns) } else { self.users.get_mut(&self.user) };
@@ -152,15 +153,18 @@ impl Reader<'_> {
             let rule = document.rules.get(**index);
             !rule.is_some_and(|rule| rule.text.contains("%u"))
         };
-        let patterns: Vec<usize> = self.patterns.denials.iter().chain(&self.patterns.grants).copied().collect();
+        let patterns: Vec<usize> =
+            self.patterns.denials.iter().chain(&self.patterns.grants).copied().collect();
         let anonymous: Vec<usize> = patterns.iter().filter(with_user).copied().collect();
         for user in &self.order {
             let Some(lines) = self.users.get(user) else { continue };
             let own = lines.denials.iter().chain(&lines.grants);
             let general = if user.is_some() { &patterns } else { &anonymous };
             document.subjects.push(Subject {
-                name: user.as_ref().map_or("clients without a user name".into(), |user| format!("user `{}`", shown(user))),
-                line: lines.line,
+                name: user
+                    .as_ref()
+                    .map_or("clients without a user name".into(), |user| format!("user `{}`", shown(user))),
+                line: if lines.line == 0 { self.patterns.line } else { lines.line },
                 user: user.clone(),
                 everyone: user.is_none(),
                 order: own.chain(general).copied().collect(),
@@ -190,7 +194,10 @@ mod tests {
         let subject = document.subjects.iter().find(|s| s.name.contains(subject)).expect(subject);
         let access = document.access(subject);
         for (topic, read, write) in topics {
-            let found = (access.read.as_ref().unwrap().contains(topic), access.publish.as_ref().unwrap().contains(topic));
+            let found = (
+                access.read.as_ref().unwrap().contains(topic),
+                access.publish.as_ref().unwrap().contains(topic),
+            );
             assert_eq!(found, (*read, *write), "{topic} for {}\n{text}", subject.name);
         }
     }
@@ -206,14 +213,22 @@ mod tests {
     fn sections_patterns_and_those_without_a_name() {
         let text = "topic read news\nuser a b\ntopic x/+\npattern write own/%u\npattern read all/#\n";
         sets(text, "without", &[("news", true, false), ("all/1", true, false), ("own/a b", false, false)]);
-        sets(text, "`a b`", &[("x/1", true, true), ("own/a b", false, true), ("own/c", false, false), ("all", true, false)]);
+        sets(
+            text,
+            "`a b`",
+            &[("x/1", true, true), ("own/a b", false, true), ("own/c", false, false), ("all", true, false)],
+        );
         sets(text, "other", &[("x/1", false, false), ("news", false, false), ("all/1", true, false)]);
     }
 
     #[test]
     fn a_leading_wildcard_leaves_dollar_topics_out() {
         let text = "user a\ntopic #\ntopic read $SYS/broker/+\n";
-        sets(text, "`a`", &[("x", true, true), ("$SYS/broker/load", true, false), ("$CONTROL/x", false, false)]);
+        sets(
+            text,
+            "`a`",
+            &[("x", true, true), ("$SYS/broker/load", true, false), ("$CONTROL/x", false, false)],
+        );
     }
 
     #[test]
@@ -228,7 +243,8 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_and_the_rest_counts() {
-        let text = "usr a\nuser\nuser a\ntopic reed x\ntopic read a/#/b\ntopic\ttab\n topic read ok\npattern #\n";
+        let text =
+            "usr a\nuser\nuser a\ntopic reed x\ntopic read a/#/b\ntopic\ttab\n topic read ok\npattern #\n";
         let document = parse("acl", text);
         let found: Vec<String> = document.problems.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -82,7 +82,12 @@ fn users(document: &mut Document, block: &Conf, of: &str, problems: &mut Problem
     }
 }
 
-fn permit(document: &mut Document, subject: &mut Subject, permissions: Option<&Conf>, problems: &mut Problems<'_>) {
+fn permit(
+    document: &mut Document,
+    subject: &mut Subject,
+    permissions: Option<&Conf>,
+    problems: &mut Problems<'_>,
+) {
     const KEYS: [&str; 7] = ["publish", "pub", "import", "subscribe", "sub", "export", "allow_responses"];
     let all = Actions::PUBLISH.with(SUBSCRIBE).with(RECEIVE);
     let Some(permissions) = permissions else {
@@ -106,7 +111,13 @@ fn permit(document: &mut Document, subject: &mut Subject, permissions: Option<&C
 }
 
 /// One of publishing and subscribing.
-fn side(document: &mut Document, subject: &mut Subject, value: Option<&Conf>, actions: Actions, problems: &mut Problems<'_>) {
+fn side(
+    document: &mut Document,
+    subject: &mut Subject,
+    value: Option<&Conf>,
+    actions: Actions,
+    problems: &mut Problems<'_>,
+) {
     let publishes = actions == Actions::PUBLISH;
     if !publishes {
         subject.default = subject.default.with(RECEIVE);
@@ -198,7 +209,9 @@ no_auth_user: other
         let publish: Vec<_> = access.iter().map(|access| access.publish.as_ref().unwrap()).collect();
         let read: Vec<_> = access.iter().map(|access| access.read.as_ref().unwrap()).collect();
         assert!(publish[0].contains("devices/x/up") && !publish[0].contains("devices/x/in"));
-        assert!(read[0].contains("news/a/b") && read[0].contains("devices/y/in") && !read[0].contains("news"));
+        assert!(
+            read[0].contains("news/a/b") && read[0].contains("devices/y/in") && !read[0].contains("news")
+        );
         assert!(publish[1].contains("$SYS/x") && read[1].contains("a") && !read[1].contains("secret/x"));
         assert!(access[1].subscribe.as_ref().unwrap().contains("#"), "a wider filter is accepted");
         assert!(!publish[2].contains("$SYS/x") && publish[2].contains("a") && read[2].contains("secret/x"));

@@ -100,7 +100,11 @@ impl Reader<'_> {
         if self.rest.is_empty() || self.rest.starts_with(['}', ']', ')']) {
             return Ok(None);
         }
-        let key = if self.rest.starts_with(['"', '\'']) { self.quoted()? } else { self.bare(&['{', '[', ':', '=']) };
+        let key = if self.rest.starts_with(['"', '\'']) {
+            self.quoted()?
+        } else {
+            self.bare(&['{', '[', ':', '='])
+        };
         if key.is_empty() {
             return Err(format!("found `{}`; expected a key", self.start()));
         }

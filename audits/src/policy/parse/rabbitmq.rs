@@ -104,7 +104,11 @@ fn subject(
     let mut may = |expression: &str, name: &Pattern| match meets(expression, name) {
         Ok(found) => Some(found),
         Err(reason) => {
-            source.warning_at(grant.line, "permissions", format!("`{}` cannot be decided: {reason}", shown(expression)));
+            source.warning_at(
+                grant.line,
+                "permissions",
+                format!("`{}` cannot be decided: {reason}", shown(expression)),
+            );
             None
         }
     };
@@ -118,13 +122,18 @@ fn subject(
         may(&grant.write, &queue),
         may(&grant.read, &queue),
     ];
-    let subscribe = if subscribe.contains(&Some(false)) { Some(false) } else { subscribe.into_iter().collect::<Option<Vec<_>>>().map(|_| true) };
+    let subscribe = if subscribe.contains(&Some(false)) {
+        Some(false)
+    } else {
+        subscribe.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
+    };
     let receive = Actions::of(&[Action::Receive]);
     subject.default = subject.default.with(receive);
     let written = topic.map(|topic| (topic.line, topic.write.as_str()));
     let read = topic.map(|topic| (topic.line, topic.read.as_str()));
     let subscribing = Actions::of(&[Action::Subscribe]);
-    for (gate, expression, actions) in [(publish, written, Actions::PUBLISH), (subscribe, read, subscribing)] {
+    for (gate, expression, actions) in [(publish, written, Actions::PUBLISH), (subscribe, read, subscribing)]
+    {
         match (gate, expression) {
             (None, _) => subject.undecided = subject.undecided.with(actions),
             (Some(false), _) => {}
@@ -156,7 +165,9 @@ fn administrators(source: &mut Source<'_>, members: &[Member<'_>]) -> BTreeSet<S
         let place = format!("users[{index}]");
         let members = source.members(value, &place);
         let name = get(&members, "name").and_then(|name| source.text(name, &format!("{place}.name")));
-        let tags = get(&members, "tags").map(|tags| source.texts(tags, &format!("{place}.tags"))).unwrap_or_default();
+        let tags = get(&members, "tags")
+            .map(|tags| source.texts(tags, &format!("{place}.tags")))
+            .unwrap_or_default();
         let mut tags = tags.iter().flat_map(|(_, tags)| tags.split(','));
         if let Some(name) = name
             && tags.any(|tag| tag.trim() == "administrator")
@@ -167,7 +178,13 @@ fn administrators(source: &mut Source<'_>, members: &[Member<'_>]) -> BTreeSet<S
     administrators
 }
 
-fn push(document: &mut Document, subject: &mut Subject, (line, text): (usize, String), actions: Actions, object: Object) {
+fn push(
+    document: &mut Document,
+    subject: &mut Subject,
+    (line, text): (usize, String),
+    actions: Actions,
+    object: Object,
+) {
     subject.order.push(document.rules.len());
     let (effect, conditional) = (Effect::Allow, false);
     document.rules.push(Rule { line, text, effect, actions, conditional, attached: false, object });
@@ -223,11 +240,16 @@ mod tests {
     #[test]
     fn what_cannot_be_translated_is_undecided_and_told() {
         let document = parse("d.json", DEFINITIONS);
-        let odd = document.access(document.subjects.iter().find(|s| s.user.as_deref() == Some("odd")).unwrap());
+        let odd =
+            document.access(document.subjects.iter().find(|s| s.user.as_deref() == Some("odd")).unwrap());
         assert_eq!(odd.publish.map(|_| ()), Err(crate::policy::form::Undecided::Unreadable));
         assert!(odd.subscribe.is_ok());
         assert_eq!(document.problems.len(), 1);
         assert_eq!(document.problems[0].line, 8);
-        assert!(document.problems[0].message.starts_with("`(?!x)a` cannot be decided: "), "{:?}", document.problems);
+        assert!(
+            document.problems[0].message.starts_with("`(?!x)a` cannot be decided: "),
+            "{:?}",
+            document.problems
+        );
     }
 }

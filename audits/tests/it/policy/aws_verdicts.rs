@@ -32,8 +32,12 @@ fn every_worked_case_comes_out_as_the_sheet_says() {
         let mut codes: Vec<String> = reasons.iter().map(|(code, ..)| (*code).to_owned()).collect();
         let mut expected_codes = names(&case["misconfigurationReasonCodes"]);
         (codes.sort(), expected_codes.sort());
-        if broad != expected || codes != expected_codes || !undecided.is_empty() || !also_undecided.is_empty() {
-            wrong.push(format!("{}: {broad:?} {codes:?}, expected {expected:?} {expected_codes:?}", case["id"]));
+        if broad != expected || codes != expected_codes || !undecided.is_empty() || !also_undecided.is_empty()
+        {
+            wrong.push(format!(
+                "{}: {broad:?} {codes:?}, expected {expected:?} {expected_codes:?}",
+                case["id"]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -69,13 +69,17 @@ fn every_real_acl_has_its_verdict() {
         let mut cells = row.splitn(4, ',');
         let (name, check, verdict) = (cells.next().unwrap(), cells.next().unwrap(), cells.next().unwrap());
         let wanted = match check {
-            "acl_root_wildcard" | "dynsec_root_wildcard" | "over_broad_permission" => &["ACL_ROOT_WILDCARD_CHECK"][..],
+            "acl_root_wildcard" | "dynsec_root_wildcard" | "over_broad_permission" => {
+                &["ACL_ROOT_WILDCARD_CHECK"][..]
+            }
             // EMQX's `{allow, all}` at the end is both: everything, by default.
             "acl_default_allow" => &["ACL_DEFAULT_ALLOW_CHECK", "ACL_ROOT_WILDCARD_CHECK"],
             "dynsec_default_allow" => &["ACL_DEFAULT_ALLOW_CHECK"],
             _ => continue,
         };
-        let Some((_, findings)) = found.get(name).filter(|_| verdict == "pass" || verdict == "fail") else { continue };
+        let Some((_, findings)) = found.get(name).filter(|_| verdict == "pass" || verdict == "fail") else {
+            continue;
+        };
         let fails = findings.iter().any(|finding| wanted.contains(&finding.check));
         if fails == (verdict == "fail") {
             right += 1;

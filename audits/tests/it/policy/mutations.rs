@@ -91,10 +91,16 @@ fn changed_files_of_brokers() {
 
 #[test]
 fn changed_policies_and_what_is_proposed_for_them() {
-    let principal = Principal { thing: Some("thing-1".into()), client_id: Some("thing-1".into()), user: None };
+    let principal =
+        Principal { thing: Some("thing-1".into()), client_id: Some("thing-1".into()), user: None };
     let uses: Vec<Use> = ["$aws/things/thing-1/shadow/get", "some/topic", "topic"]
         .into_iter()
-        .map(|name| Use { principal: principal.clone(), action: Action::Publish, name: name.into(), count: 1 })
+        .map(|name| Use {
+            principal: principal.clone(),
+            action: Action::Publish,
+            name: name.into(),
+            count: 1,
+        })
         .collect();
     each("aws-iot-policies", ".json", 900, |text| {
         let policy = aws::parse("f", text);

@@ -23,7 +23,15 @@ const ADDRESS: &str = r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#;
 
 fn statement() -> impl Strategy<Value = Statement> {
     let actions = prop::sample::subsequence(
-        vec!["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive", "iot:*Shadow", "iotjobsdata:*", "iot:*"],
+        vec![
+            "iot:Connect",
+            "iot:Publish",
+            "iot:Subscribe",
+            "iot:Receive",
+            "iot:*Shadow",
+            "iotjobsdata:*",
+            "iot:*",
+        ],
         1..3,
     );
     let resource = prop_oneof![
@@ -39,7 +47,8 @@ fn statement() -> impl Strategy<Value = Statement> {
 
 fn written(statements: &[Statement]) -> String {
     let one = |statement: &Statement| {
-        let list = |texts: &[String]| texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(",");
+        let list =
+            |texts: &[String]| texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(",");
         let actions: Vec<String> = statement.actions.iter().map(|action| (*action).to_owned()).collect();
         let effect = if statement.deny { "Deny" } else { "Allow" };
         let condition = statement.condition.map(|text| format!(",\"Condition\":{text}")).unwrap_or_default();
@@ -55,7 +64,9 @@ fn written(statements: &[Statement]) -> String {
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
-        (Some((b'*', rest)), _) => glob(rest, text) || text.split_first().is_some_and(|(_, text)| glob(pattern, text)),
+        (Some((b'*', rest)), _) => {
+            glob(rest, text) || text.split_first().is_some_and(|(_, text)| glob(pattern, text))
+        }
         (Some((b'?', rest)), Some((_, text))) => glob(rest, text),
         (Some((letter, rest)), Some((first, text))) => letter == first && glob(rest, text),
         _ => false,
@@ -73,7 +84,8 @@ fn allowed(statements: &[Statement], action: &str, kind_and_name: &str) -> bool 
             && statement.resources.iter().any(|glob| matches(glob, &format!("{ARN}{kind_and_name}")))
     };
     let denied = statements.iter().filter(|one| one.deny && one.condition.is_none()).any(|one| covers(&one));
-    let counts = |one: &&Statement| !(one.deny || (action == "iot:Connect" && one.condition == Some(ATTACHED)));
+    let counts =
+        |one: &&Statement| !(one.deny || (action == "iot:Connect" && one.condition == Some(ATTACHED)));
     !denied && statements.iter().filter(counts).any(|one| covers(&one))
 }
 
@@ -152,7 +164,9 @@ fn begins_wide(statements: &[Statement]) -> bool {
     grants.flat_map(|one| &one.resources).any(|resource| {
         let literal = resource.split(['*', '?']).next().unwrap_or_default();
         let filter = literal.strip_prefix(&format!("{ARN}topicfilter/")).unwrap_or_default();
-        ["$aws/#", "$aws/+/", "$aws/things/#", "$aws/things/+"].iter().any(|prefix| filter.starts_with(prefix))
+        ["$aws/#", "$aws/+/", "$aws/things/#", "$aws/things/+"]
+            .iter()
+            .any(|prefix| filter.starts_with(prefix))
     })
 }
 
@@ -166,8 +180,10 @@ fn reasons(statements: &[Statement]) -> BTreeSet<&'static str> {
             if topic.split('/').any(|level| level == "+" || level == "#") {
                 found.insert(misconfigured::WILDCARDS);
             }
-            let subscribes = statement.actions.iter().any(|glob| matches(&glob.to_lowercase(), "iot:subscribe"));
-            if let Some(filter) = rest.strip_prefix("topicfilter/").filter(|filter| subscribes && *filter != "*")
+            let subscribes =
+                statement.actions.iter().any(|glob| matches(&glob.to_lowercase(), "iot:subscribe"));
+            if let Some(filter) =
+                rest.strip_prefix("topicfilter/").filter(|filter| subscribes && *filter != "*")
                 && bypassed(statements, filter)
             {
                 found.insert(misconfigured::BYPASSED);
@@ -188,7 +204,9 @@ fn bypassed(statements: &[Statement], denied: &str) -> bool {
         .collect();
     let mut candidates = BTreeSet::from(["#".to_owned()]);
     for mask in 0..1_u32 << concrete.len() {
-        let level = |(index, level): (usize, &String)| if mask & 1 << index == 0 { level.clone() } else { "+".into() };
+        let level = |(index, level): (usize, &String)| {
+            if mask & 1 << index == 0 { level.clone() } else { "+".into() }
+        };
         let levels: Vec<String> = concrete.iter().enumerate().map(level).collect();
         candidates.extend((1..levels.len()).map(|cut| format!("{}/#", levels[..cut].join("/"))));
         if mask != 0 {
@@ -196,7 +214,9 @@ fn bypassed(statements: &[Statement], denied: &str) -> bool {
         }
     }
     allowed(statements, "iot:Receive", &format!("topic/{}", concrete.join("/")))
-        && candidates.iter().any(|filter| allowed(statements, "iot:Subscribe", &format!("topicfilter/{filter}")))
+        && candidates
+            .iter()
+            .any(|filter| allowed(statements, "iot:Subscribe", &format!("topicfilter/{filter}")))
 }
 
 proptest! {
