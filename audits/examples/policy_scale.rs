@@ -2,6 +2,9 @@
 //! things, and how much memory. Two threads share the policies.
 //!
 //! `cargo run --release -p audits --example policy_scale`
+#![expect(clippy::print_stdout, reason = "a program that prints its figures")]
+#![expect(clippy::indexing_slicing, reason = "indices are taken modulo the length")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -74,7 +77,7 @@ fn policy(index: usize) -> String {
         _ => "*".to_owned(),
     };
     let shadow = if matches!(index % 10, 7 | 8) { "${iot:Connection.Thing.ThingName}" } else { &name };
-    let deny = if index % 3 == 0 {
+    let deny = if index.is_multiple_of(3) {
         format!(
             r#",{{"Effect":"Deny","Action":"iot:*","Resource":"{arn}:topic/devices/{kind}-site{site:03}-*"}}"#
         )

@@ -9,93 +9,22 @@
 //! begins where it differs from the one before. A variable stands for the device itself, and is no
 //! other thing.
 
+mod things;
+mod walk;
+
+pub use things::Things;
+use walk::Walk;
+
 use super::{
     check::Template,
     form::{Action, Document, Subject, System, Undecided},
-    lang::{DEAD, Dfa, Letter, Nfa, Pattern, Row, SYMBOLS, State, Token, TooLarge},
+    lang::{DEAD, Dfa, Nfa, Pattern, SYMBOLS, State, Token, TooLarge},
 };
 
 /// Names listed of those reached, at most; the number counts all.
 pub const LISTED_MAX: usize = 20;
 /// Pairs of states looked at for one template at most.
 const PAIRS_MAX: usize = 4_000_000;
-/// Ranges up to so many names are walked through one by one.
-const FEW: usize = 1_024;
-
-/// The names of all things, sorted. 5 bytes and the name for each.
-#[derive(Clone, Debug, Default)]
-pub struct Things {
-    text: String,
-    /// Where each name ends in `text`.
-    ends: Vec<u32>,
-    /// How many bytes each name shares with the one before, at a boundary of characters; 255 at most.
-    alike: Vec<u8>,
-    longest: usize,
-    /// Names that found no room: past 4 GiB of text.
-    left_out: usize,
-}
-
-impl Things {
-    /// Takes names in any order; repeated ones count once.
-    #[must_use]
-    pub fn new(mut names: Vec<String>) -> Self {
-        names.sort_unstable();
-        names.dedup();
-        Self::from_sorted(names.iter().map(String::as_str))
-    }
-
-    /// Takes names in ascending order of their bytes, without repetition.
-    pub fn from_sorted<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut things = Self::default();
-        let mut before = "";
-        for name in names {
-            let end = u32::try_from(things.text.len() + name.len());
-            match end {
-                Ok(end) => {
-                    things.text.push_str(name);
-                    things.ends.push(end);
-                    things.alike.push(u8::try_from(alike(before, name, 255)).unwrap_or(0));
-                    things.longest = things.longest.max(name.len());
-                    before = name;
-                }
-                Err(_) => things.left_out += 1,
-            }
-        }
-        things.text.shrink_to_fit();
-        things.ends.shrink_to_fit();
-        things
-    }
-
-    /// How many things there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Names that found no room and are counted nowhere.
-    #[must_use]
-    pub const fn left_out(&self) -> usize {
-        self.left_out
-    }
-
-    fn alike(&self, index: usize) -> usize {
-        self.alike.get(index).map_or(0, |alike| usize::from(*alike))
-    }
-
-    /// The name at a place of the list.
-    fn name(&self, index: usize) -> &str {
-        let end = self.ends.get(index).map_or(0, |end| *end as usize);
-        let start =
-            index.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |end| *end as usize);
-        self.text.get(start..end).unwrap_or_default()
-    }
-}
 
 /// The things that are reached.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -248,228 +177,6 @@ pub(crate) fn count(names: &Dfa, things: &Things) -> Reached {
     reached
 }
 
-struct Walk<'w> {
-    names: &'w Dfa,
-    things: &'w Things,
-    fates: Vec<Fate>,
-    /// Steps on ASCII, 128 for each state: four times the next state, and what it says in the last
-    /// bits (see [`code`]). None as long as few names are walked through, or if there are too many
-    /// states.
-    table: Vec<u32>,
-    /// Names walked through so far.
-    walked: usize,
-}
-
-/// What a state says about the names that go on from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// None is reached.
-    None,
-    /// All are reached.
-    All,
-    /// That depends; whether the name that ends here is reached.
-    Open(bool),
-}
-
-/// States up to which a table of steps is made: 512 bytes for each.
-const TABLE_MAX: usize = 2_000;
-
-/// A state with its fate: bit 1 is whether it is open, bit 0 whether the name is reached.
-const fn code(state: State, fate: Fate) -> u32 {
-    state << 2
-        | match fate {
-            Fate::None => 0,
-            Fate::All => 1,
-            Fate::Open(false) => 2,
-            Fate::Open(true) => 3,
-        }
-}
-
-impl<'w> Walk<'w> {
-    fn new(names: &'w Dfa, things: &'w Things) -> Self {
-        let alive = names.reaching(|row| row.accept);
-        let open = names.reaching(|row| !row.accept);
-        let fate = |((row, alive), open): ((&Row, bool), bool)| match (alive, open) {
-            (false, _) => Fate::None,
-            (true, false) => Fate::All,
-            (true, true) => Fate::Open(row.accept),
-        };
-        let fates = names.rows().iter().zip(alive).zip(open).map(fate).collect();
-        Self { names, things, fates, table: Vec::new(), walked: 0 }
-    }
-
-    fn fate(&self, state: State) -> Fate {
-        self.fates.get(state as usize).copied().unwrap_or(Fate::None)
-    }
-
-    fn run(&self, state: State, text: &str) -> State {
-        self.names.run(state, text.chars().map(Letter::from))
-    }
-
-    /// Goes through ranges of names that begin alike, in the order of the list.
-    fn all(mut self, reached: &mut Reached) {
-        let mut stack = vec![(0, self.things.len(), 0, self.names.start())];
-        while let Some((from, to, depth, state)) = stack.pop() {
-            match self.fate(state) {
-                _ if from >= to => {}
-                Fate::None => {}
-                Fate::All => self.take(from, to, reached),
-                Fate::Open(_) if to - from <= FEW => self.one_by_one((from, to, depth, state), reached),
-                Fate::Open(_) => {
-                    let alike = depth + alike(self.rest(from, depth), self.rest(to - 1, depth), usize::MAX);
-                    if alike > depth {
-                        let shared = self.things.name(from).get(depth..alike).unwrap_or_default();
-                        stack.push((from, to, alike, self.run(state, shared)));
-                    } else {
-                        self.branch((from, to, depth, state), &mut stack, reached);
-                    }
-                }
-            }
-        }
-    }
-
-    fn rest(&self, index: usize, depth: usize) -> &'w str {
-        self.things.name(index).get(depth..).unwrap_or_default()
-    }
-
-    /// Walks through a range, each name from where it differs from the one before.
-    fn one_by_one(&mut self, (from, to, depth, state): (usize, usize, usize, State), reached: &mut Reached) {
-        self.walked += to - from;
-        if self.walked > FEW && self.table.is_empty() && self.names.rows().len() <= TABLE_MAX {
-            self.fill_table();
-        }
-        // The state before each byte of the name at hand, with its fate.
-        let mut codes = vec![0; self.things.longest + 1];
-        if let Some(first) = codes.get_mut(depth) {
-            *first = code(state, self.fate(state));
-        }
-        // From which byte on nothing depends on the rest any more.
-        let mut settled: Option<(usize, bool)> = None;
-        for index in from..to {
-            let alike = if index == from { depth } else { self.things.alike(index).max(depth) };
-            let yes = match settled {
-                Some((at, yes)) if alike >= at => yes,
-                _ => {
-                    let (at, code) = self.walk(self.things.name(index), alike, &mut codes);
-                    settled = (code & 2 == 0).then_some((at, code & 1 == 1));
-                    code & 1 == 1
-                }
-            };
-            if yes {
-                self.take(index, index + 1, reached);
-            }
-        }
-    }
-
-    /// Goes on with a name from a byte, to its end or to where nothing depends on the rest: there,
-    /// and the state with its fate.
-    fn walk(&self, name: &str, from: usize, codes: &mut [u32]) -> (usize, u32) {
-        let bytes = name.as_bytes();
-        let mut at = from;
-        let mut here = codes.get(at).copied().unwrap_or(0);
-        while here & 2 != 0
-            && let Some(&byte) = bytes.get(at)
-        {
-            match self.table.get((here >> 2) as usize * 128 + usize::from(byte)) {
-                Some(to) if byte < 128 => {
-                    here = *to;
-                    at += 1;
-                }
-                _ => {
-                    let Some(letter) = name.get(at..).and_then(|rest| rest.chars().next()) else { break };
-                    let state = self.names.step(here >> 2, letter.into());
-                    here = code(state, self.fate(state));
-                    at += letter.len_utf8();
-                }
-            }
-            if let Some(place) = codes.get_mut(at) {
-                *place = here;
-            }
-        }
-        (at, here)
-    }
-
-    /// Splits a range by the next letter.
-    fn branch(
-        &self,
-        (mut from, to, depth, state): (usize, usize, usize, State),
-        stack: &mut Vec<(usize, usize, usize, State)>,
-        reached: &mut Reached,
-    ) {
-        if self.things.name(from).len() == depth {
-            if self.names.accepts_at(state) {
-                self.take(from, from + 1, reached);
-            }
-            from += 1;
-        }
-        let mut parts = Vec::new();
-        while from < to {
-            let Some(letter) = self.things.name(from).get(depth..).and_then(|rest| rest.chars().next())
-            else {
-                break;
-            };
-            let is_same = |index: usize| {
-                self.things.name(index).get(depth..).is_some_and(|rest| rest.starts_with(letter))
-            };
-            let end = partition(from, to, is_same);
-            parts.push((from, end, depth + letter.len_utf8(), self.names.step(state, letter.into())));
-            from = end;
-        }
-        stack.extend(parts.into_iter().rev());
-    }
-
-    fn take(&self, from: usize, to: usize, reached: &mut Reached) {
-        reached.things += to - from;
-        let room = LISTED_MAX.saturating_sub(reached.listed.len());
-        reached.listed.extend((from..to).take(room).map(|index| self.things.name(index).to_owned()));
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "states are bounded by STATES_MAX")]
-    fn fill_table(&mut self) {
-        let states = self.names.rows().len();
-        let mut table = Vec::with_capacity(states * 128);
-        for state in 0..states {
-            table.extend((0..128).map(|letter| {
-                let to = self.names.step(state as State, letter);
-                code(to, self.fate(to))
-            }));
-        }
-        self.table = table;
-    }
-}
-
-/// The first place from which `is_same` is false; it is true before and false after.
-fn partition(from: usize, to: usize, is_same: impl Fn(usize) -> bool) -> usize {
-    // Doubling first: neighbours are mostly near.
-    let (mut low, mut width) = (from, 1);
-    while low + width < to && is_same(low + width) {
-        low += width;
-        width *= 2;
-    }
-    let mut high = to.min(low + width);
-    while low + 1 < high {
-        let middle = low + (high - low) / 2;
-        if is_same(middle) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    high
-}
-
-/// How many bytes both names share, at a boundary of characters, `max` at most.
-fn alike(a: &str, b: &str, max: usize) -> usize {
-    let same = a.bytes().zip(b.bytes()).take(max).take_while(|(a, b)| a == b).count();
-    (0..=same).rev().find(|at| a.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// A name as a word.
-#[cfg(test)]
-fn word(name: &str) -> Vec<Letter> {
-    crate::policy::lang::letters(name).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -556,7 +263,7 @@ mod tests {
             }
             let set = nfa.determinize(|tag| tag.is_some()).unwrap();
             let things = Things::new(names.clone());
-            let mut expected: Vec<String> = names.into_iter().filter(|name| set.contains_word(word(name))).collect();
+            let mut expected: Vec<String> = names.into_iter().filter(|name| set.contains(name)).collect();
             expected.sort();
             expected.dedup();
             let reached = count(&set, &things);

@@ -88,10 +88,13 @@ const EXAMINED: [Action; 14] = [
     Action::OldUpdateJobExecution,
 ];
 
+/// Actions that are broad with the line of their grant, and actions that stayed undecided.
+pub type Broad = (Vec<(Action, usize)>, Vec<(Action, Undecided)>);
+
 /// The actions that the policy grants for a broad set of devices, in the order of AWS's list, and
 /// the line of the grant; with the actions that stayed undecided.
 #[must_use]
-pub fn broad_actions(policy: &AwsPolicy) -> (Vec<(Action, usize)>, Vec<(Action, Undecided)>) {
+pub fn broad_actions(policy: &AwsPolicy) -> Broad {
     let mut document = policy.document();
     client_id_is_anything(&mut document);
     let (mut broad, mut undecided) = (BTreeMap::new(), BTreeMap::new());
@@ -175,10 +178,10 @@ fn for_two_names(allowed: &Dfa, before: &str, after: &[&str]) -> bool {
         if one == DEAD || other == DEAD {
             return false;
         }
-        let both = |probe: &&str| {
+        let both = |probe: &str| {
             [one, other].iter().all(|&state| allowed.accepts_at(allowed.run(state, letters(probe))))
         };
-        if after.iter().any(|probe| both(&probe)) {
+        if after.iter().any(|probe| both(probe)) {
             return true;
         }
         if (one, other) == last {

@@ -217,7 +217,7 @@ impl Dfa {
         want: impl Fn(bool, bool) -> bool,
     ) -> Result<Option<Vec<Letter>>, TooLarge> {
         let start = (self.start, other.start);
-        let mut from: HashMap<(State, State), ((State, State), Letter)> = HashMap::new();
+        let mut from = Trail::new();
         let mut queue = VecDeque::from([start]);
         from.insert(start, (start, 0));
         let mut work = 0;
@@ -342,11 +342,10 @@ impl Dfa {
     }
 }
 
-fn path(
-    from: &HashMap<(State, State), ((State, State), Letter)>,
-    start: (State, State),
-    end: (State, State),
-) -> Vec<Letter> {
+/// From which pair of states each was reached first, and by which letter.
+type Trail = HashMap<(State, State), ((State, State), Letter)>;
+
+fn path(from: &Trail, start: (State, State), end: (State, State)) -> Vec<Letter> {
     let mut word = Vec::new();
     let mut at = end;
     while at != start {

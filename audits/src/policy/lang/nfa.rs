@@ -104,7 +104,7 @@ impl Nfa {
         if pattern.not_dollar {
             // The first letter is taken apart from the rest, so that it can be restricted.
             match tokens.split_first() {
-                Some((Token::Run, rest)) if rest.is_empty() => {
+                Some((Token::Run, [])) => {
                     self.accept(at);
                     let all = self.node(tag);
                     self.edges_without(at, &['$'], all);

@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod dynsec;
 pub mod emqx;
+mod erlang;
 mod json;
 pub mod mosquitto;
 pub mod nats;

@@ -27,11 +27,13 @@ fn every_worked_case_comes_out_as_the_sheet_says() {
         let (broad, undecided) = permissive::broad_actions(&policy);
         let mut broad: Vec<String> = broad.iter().map(|(action, _)| action.aws_name().to_owned()).collect();
         let mut expected = names(&case["overlyPermissiveActions"]);
-        (broad.sort(), expected.sort());
+        broad.sort();
+        expected.sort();
         let (reasons, also_undecided) = misconfigured::reasons(&policy);
         let mut codes: Vec<String> = reasons.iter().map(|(code, ..)| (*code).to_owned()).collect();
         let mut expected_codes = names(&case["misconfigurationReasonCodes"]);
-        (codes.sort(), expected_codes.sort());
+        codes.sort();
+        expected_codes.sort();
         if broad != expected || codes != expected_codes || !undecided.is_empty() || !also_undecided.is_empty()
         {
             wrong.push(format!(
