@@ -116,6 +116,14 @@ def topics():
     return [each.encode() for each in found] + table("topics")
 
 
+def data_files(pattern):
+    return [path.read_bytes() for path in sorted(DATASETS.glob(pattern))]
+
+
+def policy_tests(reader, begins=""):
+    return raw_strings(f"audits/src/policy/parse/{reader}.rs", begins)
+
+
 SEEDS = {
     "report_json": lambda: raw_strings("fleet/tests/it/corpus.rs")
     + raw_strings("fleet/tests/it/report_errors.rs", "{")
@@ -136,6 +144,12 @@ SEEDS = {
     "report_topic": topics,
     "dynsec_reply": dynsec_reply,
     "journal": lambda: [b"\0", b"\1", b"\2\x40", b"\1" + bytes(8) + b"\x01\0\x05" + bytes(8) + b"\x02\0ab{}"],
+    "policy_aws": lambda: data_files("aws-iot-policies/*.json")[::4],
+    "policy_mosquitto": lambda: data_files("mqtt-broker-configs/*/acl"),
+    "policy_dynsec": lambda: policy_tests("dynsec", "{"),
+    "policy_rabbitmq": lambda: policy_tests("rabbitmq", "{"),
+    "policy_emqx": lambda: policy_tests("emqx") + data_files("mqtt-broker-configs/*/acl.conf"),
+    "policy_nats": lambda: policy_tests("nats"),
     "snapshot": lambda: [b"\0", b"\1", b"\1\0\0\1"],
 }
 

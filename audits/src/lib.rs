@@ -6,3 +6,4 @@
 
 pub mod finding;
 pub mod mosquitto_conf;
+pub mod policy;
