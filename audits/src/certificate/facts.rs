@@ -211,6 +211,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// The same facts under another subject and other names, as fixtures and simulated fleets need.
+    #[must_use]
+    pub fn named(mut self, subject: &str, names: &[&str]) -> Self {
+        let lines = std::iter::once(subject).chain(names.iter().copied());
+        self.text = lines.map(|line| one_line(line.into())).collect::<Vec<_>>().join("\n").into();
+        self
+    }
+
     /// Subject as text of RFC 4514; characters that end a line are replaced.
     #[must_use]
     pub fn subject(&self) -> &str {

@@ -159,6 +159,10 @@ pub(crate) fn public_key<'a>(info: Node<'a>, faults: &mut Vec<Fault>) -> Result<
     if let Some((_, algorithm, bits)) = ALGORITHMS.iter().find(|(known, ..)| *known == oid) {
         (found.algorithm, found.bits) = (*algorithm, *bits);
     }
+    // RFC 3279, section 2.3.1: the parameters of RSA are NULL.
+    if found.algorithm == KeyAlgorithm::Rsa && !matches!(identifier.take(FIELD), Ok(Node { full: [5, 0], .. })) {
+        faults.push(info.fault(FIELD, Flaw::Value("parameters of an RSA key are not NULL")));
+    }
     let read = match found.algorithm {
         KeyAlgorithm::Rsa | KeyAlgorithm::RsaPss => rsa_numbers(key, octets).map(|numbers| {
             found.bits = bit_length(numbers.0);
@@ -234,13 +238,13 @@ impl Key {
     /// Reads and examines a SubjectPublicKeyInfo, as a key without a certificate has it.
     ///
     /// # Errors
-    /// The first fault, also one inside the key, with its offset.
+    /// The fault that makes it unreadable, with its offset.
     pub fn parse(der: &[u8]) -> Result<Self, Fault> {
         let mut faults = Vec::new();
         let key = public_key(single(der, tag::SEQUENCE, FIELD)?, &mut faults)?;
         match faults.first() {
-            Some(fault) => Err(*fault),
-            None => Ok(Self::of(&key)),
+            Some(fault) if key.algorithm.is_rsa() && key.rsa.is_none() => Err(*fault),
+            _ => Ok(Self::of(&key)),
         }
     }
 

@@ -20,8 +20,6 @@ const SHORT: &[(&[u8], &str)] = &[
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1], "UID"),
 ];
 
-/// Type of the attribute that names a device.
-pub(crate) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// `emailAddress` of PKCS #9, which name constraints treat as a mailbox (RFC 5280, section 4.2.1.10).
 pub(crate) const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 
@@ -185,6 +183,12 @@ pub(crate) fn string(value: Node<'_>) -> Option<String> {
 pub struct NameKey([u8; 16]);
 
 impl NameKey {
+    /// Eight of the sixteen bytes, for hash tables.
+    pub(crate) fn hash_word(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The key of an encoded name.
     pub(crate) fn of(name: Node<'_>, field: &'static str) -> Result<Self, Fault> {
         Ok(Self::of_relative(&relative_names(name, field)?))
@@ -306,7 +310,7 @@ mod tests {
         wrap(0x30, &sets)
     }
 
-    const CN: &[u8] = COMMON_NAME;
+    const CN: &[u8] = &[0x55, 4, 3];
     const O: &[u8] = &[0x55, 4, 10];
 
     #[test]
