@@ -4,6 +4,8 @@ of the data sets where these are there.
 
     fuzz/seeds.py [TARGET...]
 """
+import base64
+import csv
 import gzip
 import hashlib
 import json
@@ -124,7 +126,31 @@ def policy_tests(reader, begins=""):
     return raw_strings(f"audits/src/policy/parse/{reader}.rs", begins)
 
 
+def ders(table, column="der_base64"):
+    """What the tables of certificates and CRLs hold."""
+    found = []
+    for path in sorted(DATASETS.glob(f"x509-*/{table}.csv.gz")):
+        with gzip.open(path, "rt") as lines:
+            found += [base64.b64decode(row[column]) for row in csv.DictReader(lines)]
+    return found
+
+
+def pem_bundle():
+    def block(der):
+        return b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
+
+    certificates = [der for der in ders("certs") if len(der) < 900][:40]
+    return [block(one) + block(two) for one, two in zip(certificates, certificates[1:])] + raw_pem()
+
+
+def raw_pem():
+    return [b"-----BEGIN A-----\nAQI=\n-----END A-----\n", b"-----BEGIN A-----\n-----BEGIN B-----\n-----END B-----\n"]
+
+
 SEEDS = {
+    "certificate": lambda: [der for der in ders("certs") if len(der) <= 4096],
+    "crl": lambda: ders("crls"),
+    "pem_bundle": pem_bundle,
     "report_json": lambda: raw_strings("fleet/tests/it/corpus.rs")
     + raw_strings("fleet/tests/it/report_errors.rs", "{")
     + raw_strings("fleet/tests/it/report_reading.rs", "{")

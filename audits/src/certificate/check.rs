@@ -144,7 +144,10 @@ impl CheckId {
     /// The entry of the table.
     #[must_use]
     pub fn check(self) -> &'static Check {
-        #[expect(clippy::indexing_slicing, reason = "INVARIANT: one entry per id in the same order; a test walks it")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "INVARIANT: one entry per id in the same order; a test walks it"
+        )]
         &CHECKS[self as usize]
     }
 
@@ -172,7 +175,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_REVOKED_BY_ISSUER", text: "CA certificate was revoked by its issuer on {date} and is still active." }],
+        codes: &[Code {
+            code: "CERTIFICATE_REVOKED_BY_ISSUER",
+            text: "CA certificate was revoked by its issuer on {date} and is still active.",
+        }],
         parameters: &[],
         notices: "A CA certificate that is active or in transfer although its issuer's CRL lists it.",
         why: "Whoever holds the revoked CA's key can make device certificates that are accepted.",
@@ -186,7 +192,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: true,
-        codes: &[Code { code: "INTERMEDIATE_CA_REVOKED_BY_ISSUER", text: "Intermediate CA was revoked by its issuer; {number} active device certificates depend on it." }],
+        codes: &[Code {
+            code: "INTERMEDIATE_CA_REVOKED_BY_ISSUER",
+            text: "Intermediate CA was revoked by its issuer; {number} active device certificates depend on it.",
+        }],
         parameters: &[],
         notices: "An intermediate CA on the CRL of its issuer, above device certificates that are still active. One finding per CA.",
         why: "A device certificate is worth no more than the CAs above it.",
@@ -200,7 +209,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES", text: "Certificate shared by multiple devices: {number} client ids were connected with it at the same time." }],
+        codes: &[Code {
+            code: "CERTIFICATE_SHARED_BY_MULTIPLE_DEVICES",
+            text: "Certificate shared by multiple devices: {number} client ids were connected with it at the same time.",
+        }],
         parameters: &[],
         notices: "One certificate with which sessions of two or more client ids overlapped.",
         why: "A copied key cannot be taken from one device without the others, and one that is stolen speaks for all.",
@@ -214,7 +226,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361", text: "Key carries the fingerprint of Infineon's RSA library (ROCA)." }, Code { code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2008-0166", text: "Key is one of those that Debian's OpenSSL could make." }],
+        codes: &[
+            Code {
+                code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361",
+                text: "Key carries the fingerprint of Infineon's RSA library (ROCA).",
+            },
+            Code {
+                code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2008-0166",
+                text: "Key is one of those that Debian's OpenSSL could make.",
+            },
+        ],
         parameters: &[],
         notices: "RSA keys of device certificates made by Infineon's RSALib 1.02.013, or by the OpenSSL of Debian from 2006 to 2008 (needs lists).",
         why: "The private key can be computed or looked up.",
@@ -228,7 +249,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361", text: "Key carries the fingerprint of Infineon's RSA library (ROCA)." }, Code { code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2008-0166", text: "Key is one of those that Debian's OpenSSL could make." }],
+        codes: &[
+            Code {
+                code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2017-15361",
+                text: "Key carries the fingerprint of Infineon's RSA library (ROCA).",
+            },
+            Code {
+                code: "CERTIFICATE_KEY_VULNERABILITY_CVE-2008-0166",
+                text: "Key is one of those that Debian's OpenSSL could make.",
+            },
+        ],
         parameters: &[],
         notices: "The same as for device certificates, in CA certificates.",
         why: "Whoever computes the CA's key makes certificates for any device.",
@@ -242,7 +272,13 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_APPROACHING_EXPIRATION", text: "Certificate is approaching its expiration." }, Code { code: "CERTIFICATE_PAST_EXPIRATION", text: "Certificate is past its expiration." }],
+        codes: &[
+            Code {
+                code: "CERTIFICATE_APPROACHING_EXPIRATION",
+                text: "Certificate is approaching its expiration.",
+            },
+            Code { code: "CERTIFICATE_PAST_EXPIRATION", text: "Certificate is past its expiration." },
+        ],
         parameters: &[],
         notices: "A CA certificate that ends within 30 days or has ended.",
         why: "Devices with certificates of an expired CA can no longer be registered, and brokers that validate paths refuse them.",
@@ -256,7 +292,13 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_APPROACHING_EXPIRATION", text: "Certificate is approaching its expiration." }, Code { code: "CERTIFICATE_PAST_EXPIRATION", text: "Certificate is past its expiration." }],
+        codes: &[
+            Code {
+                code: "CERTIFICATE_APPROACHING_EXPIRATION",
+                text: "Certificate is approaching its expiration.",
+            },
+            Code { code: "CERTIFICATE_PAST_EXPIRATION", text: "Certificate is past its expiration." },
+        ],
         parameters: &[number("CERT_EXPIRATION_THRESHOLD_IN_DAYS", 30, 30, 3652)],
         notices: "A device certificate that is active and ends within the threshold, or has ended.",
         why: "The device loses its connection on that day; one that has ended and is still active is accepted by brokers that do not look at the time.",
@@ -270,7 +312,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: false,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_PAST_AGE_THRESHOLD", text: "Certificate has been active for {number} days." }],
+        codes: &[Code {
+            code: "CERTIFICATE_PAST_AGE_THRESHOLD",
+            text: "Certificate has been active for {number} days.",
+        }],
         parameters: &[number("CERT_AGE_THRESHOLD_IN_DAYS", 365, 30, 3652)],
         notices: "A device certificate that has been active for as many days as the threshold or more.",
         why: "The longer a key is in use, the more chances there were to copy it.",
@@ -284,7 +329,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Aws,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_REVOKED_BY_ISSUER", text: "Certificate was revoked by its issuer on {date} and is still active." }],
+        codes: &[Code {
+            code: "CERTIFICATE_REVOKED_BY_ISSUER",
+            text: "Certificate was revoked by its issuer on {date} and is still active.",
+        }],
         parameters: &[],
         notices: "A device certificate that is active or in transfer although its CA's CRL lists it.",
         why: "It was revoked for a reason; a registry or broker that does not read the CRL goes on accepting it.",
@@ -298,7 +346,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CERTIFICATE_UNREADABLE", text: "Cannot be read: {cause}." }, Code { code: "CRL_UNREADABLE", text: "Cannot be read: {cause}." }],
+        codes: &[
+            Code { code: "CERTIFICATE_UNREADABLE", text: "Cannot be read: {cause}." },
+            Code { code: "CRL_UNREADABLE", text: "Cannot be read: {cause}." },
+        ],
         parameters: &[],
         notices: "A file or registry entry that should be a certificate or CRL and is none.",
         why: "Nothing can be said of it, and a CRL that cannot be read revokes nothing.",
@@ -326,7 +377,11 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "RSA_KEY_SHORT", text: "{key} key of {number} bits." }, Code { code: "EC_KEY_SHORT", text: "{key} key of {number} bits." }, Code { code: "DSA_KEY_SHORT", text: "{key} key of {number} bits." }],
+        codes: &[
+            Code { code: "RSA_KEY_SHORT", text: "{key} key of {number} bits." },
+            Code { code: "EC_KEY_SHORT", text: "{key} key of {number} bits." },
+            Code { code: "DSA_KEY_SHORT", text: "{key} key of {number} bits." },
+        ],
         parameters: &[number("RSA_BITS_MIN", 2048, 1024, 16384), number("EC_BITS_MIN", 256, 160, 521)],
         notices: "RSA and DSA keys below 2,048 bits and curves below 256 bits.",
         why: "1,024 bits are within reach of those who can pay for it, 512 bits of everybody.",
@@ -340,7 +395,13 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "KEY_ALGORITHM_NOT_ALLOWED", text: "Key of {key}, which is not among those allowed." }, Code { code: "EXPLICIT_CURVE", text: "Curve parameters are spelled out." }],
+        codes: &[
+            Code {
+                code: "KEY_ALGORITHM_NOT_ALLOWED",
+                text: "Key of {key}, which is not among those allowed.",
+            },
+            Code { code: "EXPLICIT_CURVE", text: "Curve parameters are spelled out." },
+        ],
         parameters: &[words("KEY_ALGORITHMS")],
         notices: "Keys of algorithms and curves other than the allowed ones (RSA, P-256, P-384, P-521, Ed25519), and curves whose parameters are spelled out.",
         why: "Brokers refuse them, or worse, few have tested how they are handled; spelled-out parameters let a forger choose the generator (CVE-2020-0601).",
@@ -354,7 +415,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "MODULUS_EVEN", text: "RSA modulus is even, one or zero." }, Code { code: "MODULUS_SMALL_FACTOR", text: "RSA modulus has a small prime factor." }, Code { code: "MODULUS_CLOSE_PRIMES", text: "RSA modulus is factored by Fermat's method." }, Code { code: "MODULUS_STRUCTURED", text: "RSA modulus is not random: most of its words begin with zeros." }, Code { code: "EXPONENT_USELESS", text: "RSA exponent is one, even, or not below the modulus." }],
+        codes: &[
+            Code { code: "MODULUS_EVEN", text: "RSA modulus is even, one or zero." },
+            Code { code: "MODULUS_SMALL_FACTOR", text: "RSA modulus has a small prime factor." },
+            Code { code: "MODULUS_CLOSE_PRIMES", text: "RSA modulus is factored by Fermat's method." },
+            Code {
+                code: "MODULUS_STRUCTURED",
+                text: "RSA modulus is not random: most of its words begin with zeros.",
+            },
+            Code { code: "EXPONENT_USELESS", text: "RSA exponent is one, even, or not below the modulus." },
+        ],
         parameters: &[],
         notices: "RSA keys that can be factored at once, or that protect nothing.",
         why: "The private key follows from the public one.",
@@ -368,7 +438,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "EXPONENT_SMALL", text: "RSA exponent {number}." }, Code { code: "EXPONENT_LARGE", text: "RSA exponent is larger than 32 bits." }],
+        codes: &[
+            Code { code: "EXPONENT_SMALL", text: "RSA exponent {number}." },
+            Code { code: "EXPONENT_LARGE", text: "RSA exponent is larger than 32 bits." },
+        ],
         parameters: &[],
         notices: "RSA exponents below 65,537, and those above 32 bits.",
         why: "Small ones turn mistakes in padding into forgeries; large ones are refused by many libraries and often mean a small private exponent (Wiener 1990).",
@@ -382,7 +455,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "PRIME_SHARED", text: "RSA modulus shares a prime with {number} other keys." }, Code { code: "FACTOR_BELOW_65536", text: "RSA modulus has a prime factor below 65,536." }],
+        codes: &[
+            Code { code: "PRIME_SHARED", text: "RSA modulus shares a prime with {number} other keys." },
+            Code { code: "FACTOR_BELOW_65536", text: "RSA modulus has a prime factor below 65,536." },
+        ],
         parameters: &[],
         notices: "RSA moduli of the fleet that have a prime in common, found by one pass over all of them.",
         why: "The greatest common divisor of two moduli breaks both keys; anybody who collects certificates can do it.",
@@ -396,7 +472,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "PRIVATE_KEY_PUBLISHED", text: "The private key of this certificate is public." }],
+        codes: &[Code {
+            code: "PRIVATE_KEY_PUBLISHED",
+            text: "The private key of this certificate is public.",
+        }],
         parameters: &[],
         notices: "Keys on a list of those whose private half was published, such as those found in firmware (needs lists).",
         why: "Everybody can be this device.",
@@ -410,7 +489,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "KEY_IN_OTHER_CERTIFICATE", text: "The same public key is in {number} certificates of different subjects." }, Code { code: "KEY_KEPT_ON_RENEWAL", text: "The same public key is in {number} active certificates of one subject." }],
+        codes: &[
+            Code {
+                code: "KEY_IN_OTHER_CERTIFICATE",
+                text: "The same public key is in {number} certificates of different subjects.",
+            },
+            Code {
+                code: "KEY_KEPT_ON_RENEWAL",
+                text: "The same public key is in {number} active certificates of one subject.",
+            },
+        ],
         parameters: &[],
         notices: "One public key under several active certificates. One finding per key.",
         why: "Under different subjects it is a key built into the firmware: whoever opens one device is all of them. Under one subject, renewal keeps the chances that a copied key had.",
@@ -438,7 +526,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "DEVICE_IS_CA", text: "Device certificate says that it is a CA." }, Code { code: "DEVICE_MAY_SIGN_CERTIFICATES", text: "Device certificate may sign certificates." }],
+        codes: &[
+            Code { code: "DEVICE_IS_CA", text: "Device certificate says that it is a CA." },
+            Code { code: "DEVICE_MAY_SIGN_CERTIFICATES", text: "Device certificate may sign certificates." },
+        ],
         parameters: &[],
         notices: "Device certificates with the CA flag or the right to sign certificates.",
         why: "The device's key can issue identities of other devices below its own.",
@@ -452,7 +543,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "NO_CLIENT_PURPOSE", text: "Extended key usage without client authentication." }, Code { code: "NO_SIGNATURE_USAGE", text: "Key usage without digital signature." }, Code { code: "NOT_VERSION_3", text: "Version before 3: no extension limits its use." }, Code { code: "NO_USAGE_EXTENSIONS", text: "Neither key usage nor extended key usage limits its use." }, Code { code: "UNKNOWN_CRITICAL_EXTENSION", text: "A critical extension that is not known." }],
+        codes: &[
+            Code { code: "NO_CLIENT_PURPOSE", text: "Extended key usage without client authentication." },
+            Code { code: "NO_SIGNATURE_USAGE", text: "Key usage without digital signature." },
+            Code { code: "NOT_VERSION_3", text: "Version before 3: no extension limits its use." },
+            Code {
+                code: "NO_USAGE_EXTENSIONS",
+                text: "Neither key usage nor extended key usage limits its use.",
+            },
+            Code { code: "UNKNOWN_CRITICAL_EXTENSION", text: "A critical extension that is not known." },
+        ],
         parameters: &[],
         notices: "Device certificates whose extensions do not fit a TLS client, or that have none.",
         why: "Brokers that check them refuse the device; without them the key of a device passes for a server's or for code.",
@@ -466,7 +566,14 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "NOT_A_CA", text: "Registered as a CA, but its basic constraints do not say so." }, Code { code: "MAY_NOT_SIGN_CERTIFICATES", text: "Registered as a CA, but its key usage does not allow certificates." }, Code { code: "UNKNOWN_CRITICAL_EXTENSION", text: "A critical extension that is not known." }],
+        codes: &[
+            Code { code: "NOT_A_CA", text: "Registered as a CA, but its basic constraints do not say so." },
+            Code {
+                code: "MAY_NOT_SIGN_CERTIFICATES",
+                text: "Registered as a CA, but its key usage does not allow certificates.",
+            },
+            Code { code: "UNKNOWN_CRITICAL_EXTENSION", text: "A critical extension that is not known." },
+        ],
         parameters: &[],
         notices: "CA certificates that are none by their own extensions.",
         why: "Paths through them are invalid; where they are accepted all the same, any certificate is a CA.",
@@ -481,7 +588,10 @@ pub static CHECKS: [Check; 31] = [
         default_on: true,
         by_issuer: false,
         codes: &[Code { code: "VALIDITY_TOO_LONG", text: "Valid for {number} days." }],
-        parameters: &[number("DEVICE_VALIDITY_DAYS_MAX", 3660, 1, 36600), number("CA_VALIDITY_DAYS_MAX", 9140, 1, 36600)],
+        parameters: &[
+            number("DEVICE_VALIDITY_DAYS_MAX", 3660, 1, 36600),
+            number("CA_VALIDITY_DAYS_MAX", 9140, 1, 36600),
+        ],
         notices: "Validity longer than the parameter (10 years for devices, 25 for CAs).",
         why: "It outlives the algorithms it uses and the people who know of it.",
         remedy: "Issue for shorter and renew by a job.",
@@ -494,7 +604,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "NOT_YET_VALID", text: "Valid from {date} on." }, Code { code: "VALIDITY_REVERSED", text: "Ends before it begins, on {date}." }],
+        codes: &[
+            Code { code: "NOT_YET_VALID", text: "Valid from {date} on." },
+            Code { code: "VALIDITY_REVERSED", text: "Ends before it begins, on {date}." },
+        ],
         parameters: &[],
         notices: "Active certificates whose validity has not begun, or ends before it begins.",
         why: "The device is refused; a clock that is wrong at the CA makes whole batches of them.",
@@ -508,7 +621,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "NAME_DOES_NOT_MATCH_THING", text: "No name of `{subject}` fits the thing `{things}`." }],
+        codes: &[Code {
+            code: "NAME_DOES_NOT_MATCH_THING",
+            text: "No name of `{subject}` fits the thing `{things}`.",
+        }],
         parameters: &[words("NAME_RULES")],
         notices: "Device certificates none of whose names is what the rules say for the thing they are attached to. Without rules nothing is reported.",
         why: "Policies and brokers that take the identity from the certificate give this device the rights of another.",
@@ -522,7 +638,11 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "ISSUER_UNKNOWN", text: "Issued by `{issuer}`, which is not known." }, Code { code: "SIGNATURE_INVALID", text: "Its signature is not that of `{issuer}`." }, Code { code: "PATH_INVALID", text: "No valid path to a registered CA: {refusal}." }],
+        codes: &[
+            Code { code: "ISSUER_UNKNOWN", text: "Issued by `{issuer}`, which is not known." },
+            Code { code: "SIGNATURE_INVALID", text: "Its signature is not that of `{issuer}`." },
+            Code { code: "PATH_INVALID", text: "No valid path to a registered CA: {refusal}." },
+        ],
         parameters: &[],
         notices: "Certificates for which no valid path to a registered CA was found when they were registered.",
         why: "It may be forged, or of a CA that somebody else runs.",
@@ -536,7 +656,16 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "NO_CRL_AND_NO_OCSP", text: "{number} certificates of `{issuer}` name neither a CRL nor an OCSP responder." }, Code { code: "NO_OCSP", text: "{number} certificates of `{issuer}` name a CRL, but no OCSP responder." }],
+        codes: &[
+            Code {
+                code: "NO_CRL_AND_NO_OCSP",
+                text: "{number} certificates of `{issuer}` name neither a CRL nor an OCSP responder.",
+            },
+            Code {
+                code: "NO_OCSP",
+                text: "{number} certificates of `{issuer}` name a CRL, but no OCSP responder.",
+            },
+        ],
         parameters: &[],
         notices: "Issuers whose certificates do not say where their revocation can be looked up. One finding per issuer, at its first certificate.",
         why: "A broker cannot learn from the certificate that it was revoked.",
@@ -550,7 +679,12 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CRL_PAST_NEXT_UPDATE", text: "Next update was due on {date}." }, Code { code: "CRL_APPROACHING_NEXT_UPDATE", text: "Next update is due on {date}." }, Code { code: "CRL_WITHOUT_NEXT_UPDATE", text: "Does not say when it is updated." }, Code { code: "CRL_FROM_THE_FUTURE", text: "Begins on {date}." }],
+        codes: &[
+            Code { code: "CRL_PAST_NEXT_UPDATE", text: "Next update was due on {date}." },
+            Code { code: "CRL_APPROACHING_NEXT_UPDATE", text: "Next update is due on {date}." },
+            Code { code: "CRL_WITHOUT_NEXT_UPDATE", text: "Does not say when it is updated." },
+            Code { code: "CRL_FROM_THE_FUTURE", text: "Begins on {date}." },
+        ],
         parameters: &[number("CRL_NEXT_UPDATE_DAYS", 2, 0, 365)],
         notices: "CRLs past their next update or close to it, without one, or from the future.",
         why: "With an expired CRL, a broker that checks it refuses every device (Mosquitto, OpenSSL), and one that does not check it lets revoked ones in.",
@@ -564,7 +698,11 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CRL_SIGNATURE_INVALID", text: "Not signed by the CA whose name it carries." }, Code { code: "CRL_ISSUER_UNKNOWN", text: "Its issuer is not known, so that it is not used." }, Code { code: "CRL_SIGNATURE_HASH_BROKEN", text: "Signed over a broken hash." }],
+        codes: &[
+            Code { code: "CRL_SIGNATURE_INVALID", text: "Not signed by the CA whose name it carries." },
+            Code { code: "CRL_ISSUER_UNKNOWN", text: "Its issuer is not known, so that it is not used." },
+            Code { code: "CRL_SIGNATURE_HASH_BROKEN", text: "Signed over a broken hash." },
+        ],
         parameters: &[],
         notices: "CRLs whose signature does not verify or cannot be checked. They are not used by other checks.",
         why: "Whoever can write the file can revoke every device, or hide a revocation.",
@@ -578,7 +716,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "CRL_NOT_KNOWN", text: "{number} certificates of `{issuer}` name a CRL, and none of that issuer is known." }],
+        codes: &[Code {
+            code: "CRL_NOT_KNOWN",
+            text: "{number} certificates of `{issuer}` name a CRL, and none of that issuer is known.",
+        }],
         parameters: &[],
         notices: "Issuers whose certificates name a CRL, where no verified CRL of the issuer is known. One finding per issuer, at its first certificate.",
         why: "A revocation by the CA goes unseen here.",
@@ -592,7 +733,10 @@ pub static CHECKS: [Check; 31] = [
         basis: Basis::Ours,
         default_on: true,
         by_issuer: false,
-        codes: &[Code { code: "SERIAL_IN_OTHER_CERTIFICATE", text: "{number} different certificates of one issuer have its serial number." }],
+        codes: &[Code {
+            code: "SERIAL_IN_OTHER_CERTIFICATE",
+            text: "{number} different certificates of one issuer have its serial number.",
+        }],
         parameters: &[],
         notices: "Different certificates of one issuer with the same serial number. One finding per number.",
         why: "CRL and OCSP name certificates by that number: revoking one revokes the other, or neither.",
@@ -650,9 +794,12 @@ mod tests {
         let ours: Vec<_> = CHECKS
             .iter()
             .filter(|check| check.basis == Basis::Aws)
-            .map(|check| (check.name, check.severity, check.codes.iter().map(|code| code.code).collect::<Vec<_>>()))
+            .map(|check| {
+                (check.name, check.severity, check.codes.iter().map(|code| code.code).collect::<Vec<_>>())
+            })
             .collect();
-        let sheet: Vec<_> = sheet.iter().map(|(name, severity, codes)| (*name, *severity, codes.to_vec())).collect();
+        let sheet: Vec<_> =
+            sheet.iter().map(|(name, severity, codes)| (*name, *severity, codes.to_vec())).collect();
         assert_eq!(ours, sheet);
         assert!(!CheckId::DeviceAge.check().default_on);
     }

@@ -135,7 +135,11 @@ impl Constraints {
             let mut same = set.iter().filter(|base| name.is_same_type(base)).peekable();
             same.peek().is_none() || same.any(|base| name.is_within(base) == Some(true))
         });
-        let excluded = self.excluded.iter().filter(|base| name.is_same_type(base)).any(|base| name.is_within(base) != Some(false));
+        let excluded = self
+            .excluded
+            .iter()
+            .filter(|base| name.is_same_type(base))
+            .any(|base| name.is_within(base) != Some(false));
         permitted && !excluded
     }
 }

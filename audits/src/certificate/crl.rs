@@ -2,7 +2,7 @@
 
 use super::der::{Der, Fault, Flaw, Node, single, tag};
 use super::extension::{self, PointName, bit_set};
-use super::facts::{Fingerprint, KeyId, Serial};
+use super::id::{Fingerprint, KeyId, Serial};
 use super::key::PublicKey;
 use super::name::{self, General, NameKey};
 use super::parse::{Certificate, Extension, FAULTS_MAX, each_extension};
@@ -69,7 +69,8 @@ impl Table {
     pub(crate) fn entry(&self, issuer: &NameKey, serial: &Serial) -> Option<&Entry> {
         let index = self.issuers.iter().position(|known| known == issuer)?;
         let issuer = u16::try_from(index).ok()?;
-        let found = self.entries.binary_search_by(|entry| (entry.issuer, entry.serial).cmp(&(issuer, *serial)));
+        let found =
+            self.entries.binary_search_by(|entry| (entry.issuer, entry.serial).cmp(&(issuer, *serial)));
         self.entries.get(found.ok()?)
     }
 
@@ -318,7 +319,9 @@ impl<'a> List<'a> {
             match oid {
                 [0x55, 0x1d, 21] => {
                     let code = extension.value(tag::ENUMERATED, FIELD)?;
-                    reason = Reason(code.body.first().copied().filter(|_| code.body.len() == 1).unwrap_or(u8::MAX));
+                    reason = Reason(
+                        code.body.first().copied().filter(|_| code.body.len() == 1).unwrap_or(u8::MAX),
+                    );
                 }
                 [0x55, 0x1d, 24] => {}
                 [0x55, 0x1d, 29] => issuer = self.entry_issuer(&extension)?,

@@ -64,15 +64,21 @@ impl Purposes {
 pub(crate) struct BasicConstraints {
     pub(crate) is_ca: bool,
     pub(crate) path_len: Option<u32>,
+    /// A form that DER does not allow although it can be read.
+    pub(crate) fault: Option<Fault>,
 }
 
 pub(crate) fn basic_constraints(extension: &Extension<'_>) -> Result<BasicConstraints, Fault> {
     const FIELD: &str = "basicConstraints";
     let mut inside = extension.value(tag::SEQUENCE, FIELD)?.inside();
-    let is_ca = inside.optional(tag::BOOLEAN, FIELD)?.is_some_and(|node| node.is_true());
+    let is_ca = inside.optional(tag::BOOLEAN, FIELD)?;
+    let fault = is_ca
+        .filter(|node| node.body != [0xff])
+        .map(|node| node.fault(FIELD, Flaw::Value("default written out, or a boolean that is not DER")));
+    let is_ca = is_ca.is_some_and(|node| node.is_true());
     let path_len = inside.optional(tag::INTEGER, FIELD)?.map(|node| node.number(FIELD)).transpose()?;
     inside.end(FIELD)?;
-    Ok(BasicConstraints { is_ca, path_len })
+    Ok(BasicConstraints { is_ca, path_len, fault })
 }
 
 pub(crate) fn key_usage(extension: &Extension<'_>) -> Result<KeyUsage, Fault> {
@@ -81,9 +87,22 @@ pub(crate) fn key_usage(extension: &Extension<'_>) -> Result<KeyUsage, Fault> {
     Ok(KeyUsage(bit_set(bytes)))
 }
 
+/// X.690, section 11.2.2: a list of named bits ends with its last set bit.
+pub(crate) fn key_usage_fault(extension: &Extension<'_>) -> Option<Fault> {
+    const FIELD: &str = "keyUsage";
+    let node = extension.value(tag::BIT_STRING, FIELD).ok()?;
+    let (bytes, unused) = node.bits(FIELD).ok()?;
+    let exact = bytes.last().is_none_or(|last| last.trailing_zeros() == u32::from(unused));
+    (!exact).then(|| node.fault(FIELD, Flaw::Value("bits after the last set one")))
+}
+
 /// The first sixteen bits of a bit string, bit 0 of ASN.1 as the lowest.
 pub(crate) fn bit_set(bytes: &[u8]) -> u16 {
-    bytes.iter().take(2).zip([0, 8]).fold(0, |set, (byte, shift)| set | u16::from(byte.reverse_bits()) << shift)
+    bytes
+        .iter()
+        .take(2)
+        .zip([0, 8])
+        .fold(0, |set, (byte, shift)| set | u16::from(byte.reverse_bits()) << shift)
 }
 
 pub(crate) fn purposes(extension: &Extension<'_>) -> Result<Purposes, Fault> {

@@ -178,7 +178,9 @@ fn identifier(
     let at = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
     match resource {
         Resource::Device(_) => ("DEVICE_CERTIFICATE", vec![("deviceCertificateId", sha256(resource))]),
-        Resource::Authority(_) if !by_issuer => ("CA_CERTIFICATE", vec![("caCertificateId", sha256(resource))]),
+        Resource::Authority(_) if !by_issuer => {
+            ("CA_CERTIFICATE", vec![("caCertificateId", sha256(resource))])
+        }
         Resource::Authority(_) | Resource::Intermediate(_) => {
             let facts = view.facts(resource);
             let subject = facts.map_or("", |facts| facts.subject()).to_owned();
@@ -203,7 +205,8 @@ fn identifier(
             ("FILE", vec![("place", place)])
         }
         Resource::Session(index) => {
-            let client = view.sessions.get(at(index)).map_or_else(String::new, |session| session.client.to_string());
+            let client =
+                view.sessions.get(at(index)).map_or_else(String::new, |session| session.client.to_string());
             ("CLIENT_ID", vec![("clientId", client)])
         }
     }
@@ -233,7 +236,9 @@ fn placeholder(name: &str, hit: &Hit, view: &View<'_>, out: &mut String) {
         ("signature", Some(facts)) => write!(out, "{}", facts.signature.name()),
         ("subject", Some(facts)) => write!(out, "{}", facts.subject()),
         ("issuer", Some(facts)) => write!(out, "{}", facts.authority.name),
-        ("things", _) => write!(out, "{}", view.registered(hit.resource).map_or_else(String::new, |r| r.things.join(", "))),
+        ("things", _) => {
+            write!(out, "{}", view.registered(hit.resource).map_or_else(String::new, |r| r.things.join(", ")))
+        }
         ("faults", Some(facts)) => {
             let faults: Vec<String> = facts.faults.iter().map(ToString::to_string).collect();
             write!(out, "{}", faults.join("; "))
@@ -252,7 +257,9 @@ fn placeholder(name: &str, hit: &Hit, view: &View<'_>, out: &mut String) {
 }
 
 fn cause(index: u32, view: &View<'_>, out: &mut String) -> std::fmt::Result {
-    let Some(entry) = usize::try_from(index).ok().and_then(|index| view.unreadable.get(index)) else { return Ok(()) };
+    let Some(entry) = usize::try_from(index).ok().and_then(|index| view.unreadable.get(index)) else {
+        return Ok(());
+    };
     let kind = match entry.kind {
         Kind::Certificate => "certificate",
         Kind::Crl => "CRL",

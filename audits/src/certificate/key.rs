@@ -160,7 +160,9 @@ pub(crate) fn public_key<'a>(info: Node<'a>, faults: &mut Vec<Fault>) -> Result<
         (found.algorithm, found.bits) = (*algorithm, *bits);
     }
     // RFC 3279, section 2.3.1: the parameters of RSA are NULL.
-    if found.algorithm == KeyAlgorithm::Rsa && !matches!(identifier.take(FIELD), Ok(Node { full: [5, 0], .. })) {
+    if found.algorithm == KeyAlgorithm::Rsa
+        && !matches!(identifier.take(FIELD), Ok(Node { full: [5, 0], .. }))
+    {
         faults.push(info.fault(FIELD, Flaw::Value("parameters of an RSA key are not NULL")));
     }
     let read = match found.algorithm {

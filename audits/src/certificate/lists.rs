@@ -7,7 +7,7 @@ use std::fmt;
 
 use hashbrown::HashSet;
 
-use super::facts::{Fingerprint, from_hex};
+use super::id::{Fingerprint, from_hex};
 
 /// Entries kept of all lists together; what is more is counted and not kept.
 pub const ENTRIES_MAX: usize = 8_000_000;

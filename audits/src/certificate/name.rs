@@ -112,7 +112,10 @@ pub(crate) fn dotted(oid: &[u8], into: &mut String) {
 
 fn push_value(value: Node<'_>, into: &mut String) {
     let ascii = matches!(value.tag, tag::PRINTABLE_STRING | tag::UTF8_STRING | tag::IA5_STRING)
-        && value.body.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':'));
+        && value
+            .body
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':'));
     if ascii {
         into.extend(value.body.iter().map(|byte| char::from(*byte)));
         return;
@@ -164,8 +167,13 @@ pub(crate) fn string(value: Node<'_>) -> Option<String> {
         // T.61 was never used as written; Latin-1 is what is found.
         tag::TELETEX_STRING => Some(body.iter().map(|byte| char::from(*byte)).collect()),
         tag::BMP_STRING => {
-            let units = body.chunks(2).map(|pair| pair.iter().fold(0, |unit, byte| unit << 8 | u16::from(*byte)));
-            Some(char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())
+            let units =
+                body.chunks(2).map(|pair| pair.iter().fold(0, |unit, byte| unit << 8 | u16::from(*byte)));
+            Some(
+                char::decode_utf16(units)
+                    .map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect(),
+            )
         }
         tag::UNIVERSAL_STRING => Some(
             body.chunks(4)
@@ -293,7 +301,10 @@ mod tests {
     use super::*;
     use crate::certificate::der::single;
 
-    fn name(relative: &[&[(&[u8], u8, &[u8])]]) -> Vec<u8> {
+    /// Type, tag and content of the value.
+    type Pair<'a> = (&'a [u8], u8, &'a [u8]);
+
+    fn name(relative: &[&[Pair<'_>]]) -> Vec<u8> {
         fn wrap(tag: u8, body: &[u8]) -> Vec<u8> {
             [&[tag, u8::try_from(body.len()).unwrap()], body].concat()
         }

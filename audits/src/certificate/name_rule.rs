@@ -49,10 +49,17 @@ impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind(rule) => {
-                write!(f, "name rule `{rule}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn={VARIABLE}`")
+                write!(
+                    f,
+                    "name rule `{rule}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn={VARIABLE}`"
+                )
             }
-            Self::Variable(rule) => write!(f, "name rule `{rule}` has an unknown variable; expected `{VARIABLE}`"),
-            Self::Constant(rule) => write!(f, "name rule `{rule}` has no variable; expected `{VARIABLE}` in it"),
+            Self::Variable(rule) => {
+                write!(f, "name rule `{rule}` has an unknown variable; expected `{VARIABLE}`")
+            }
+            Self::Constant(rule) => {
+                write!(f, "name rule `{rule}` has no variable; expected `{VARIABLE}` in it")
+            }
         }
     }
 }
@@ -64,7 +71,8 @@ impl NameRule {
     /// If it is not of the form above.
     pub fn parse(rule: &str) -> Result<Self, RuleError> {
         let (kind, pattern) = rule.split_once('=').ok_or_else(|| RuleError::Kind(rule.into()))?;
-        let (_, kind) = KINDS.iter().find(|(name, _)| *name == kind).ok_or_else(|| RuleError::Kind(rule.into()))?;
+        let (_, kind) =
+            KINDS.iter().find(|(name, _)| *name == kind).ok_or_else(|| RuleError::Kind(rule.into()))?;
         let parts: Vec<Box<str>> = pattern.split(VARIABLE).map(Box::from).collect();
         if parts.iter().any(|part| part.contains("${")) {
             return Err(RuleError::Variable(rule.into()));
@@ -82,7 +90,10 @@ impl NameRule {
             NameKind::Common => facts.common_names().iter().any(|name| self.is(name, thing, str::eq)),
             NameKind::Alternative(prefix) => {
                 let same = if prefix == "DNS:" { str::eq_ignore_ascii_case } else { <str as PartialEq>::eq };
-                facts.names().filter_map(|name| name.strip_prefix(prefix)).any(|name| self.is(name, thing, same))
+                facts
+                    .names()
+                    .filter_map(|name| name.strip_prefix(prefix))
+                    .any(|name| self.is(name, thing, same))
             }
         }
     }
@@ -96,7 +107,8 @@ impl NameRule {
             }
             _ => false,
         };
-        self.parts.iter().enumerate().all(|(index, part)| (index == 0 || take(thing)) && take(part)) && rest.is_empty()
+        self.parts.iter().enumerate().all(|(index, part)| (index == 0 || take(thing)) && take(part))
+            && rest.is_empty()
     }
 }
 
@@ -125,8 +137,14 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_read() {
         for (rule, expected) in [
-            ("${thing}", "name rule `${thing}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn=${thing}`"),
-            ("ip=${thing}", "name rule `ip=${thing}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn=${thing}`"),
+            (
+                "${thing}",
+                "name rule `${thing}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn=${thing}`",
+            ),
+            (
+                "ip=${thing}",
+                "name rule `ip=${thing}`; expected cn=, dns=, uri= or mail= and a pattern, such as `cn=${thing}`",
+            ),
             ("cn=${name}", "name rule `cn=${name}` has an unknown variable; expected `${thing}`"),
             ("cn=device", "name rule `cn=device` has no variable; expected `${thing}` in it"),
         ] {

@@ -120,9 +120,14 @@ impl Parameters {
             return Err(ParameterError::Unknown { check: check.name, name: name.into(), expected });
         };
         let Some(bounds) = parameter.number else { return self.set_words(parameter.name, value) };
-        let number = value.parse().ok().filter(|number| (bounds.min..=bounds.max).contains(number)).ok_or_else(|| {
-            ParameterError::Number { name: parameter.name, value: value.into(), bounds: (bounds.min, bounds.max) }
-        })?;
+        let number =
+            value.parse().ok().filter(|number| (bounds.min..=bounds.max).contains(number)).ok_or_else(
+                || ParameterError::Number {
+                    name: parameter.name,
+                    value: value.into(),
+                    bounds: (bounds.min, bounds.max),
+                },
+            )?;
         match parameter.name {
             "CERT_EXPIRATION_THRESHOLD_IN_DAYS" => self.expiration_days = number,
             "CERT_AGE_THRESHOLD_IN_DAYS" => self.age_days = number,
@@ -139,7 +144,8 @@ impl Parameters {
     fn set_words(&mut self, name: &str, value: &str) -> Result<(), ParameterError> {
         let words = value.split(',').map(str::trim).filter(|word| !word.is_empty());
         if name == "NAME_RULES" {
-            self.name_rules = words.map(NameRule::parse).collect::<Result<_, _>>().map_err(ParameterError::Rule)?;
+            self.name_rules =
+                words.map(NameRule::parse).collect::<Result<_, _>>().map_err(ParameterError::Rule)?;
         } else {
             let algorithm = |word: &str| {
                 let known = ALGORITHMS.iter().find(|(known, _)| *known == word);

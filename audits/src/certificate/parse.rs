@@ -137,7 +137,9 @@ impl<'a> Certificate<'a> {
         let mut certificate = fields(der, body, algorithm, &mut faults)?;
         match signature.bits("signatureValue") {
             Ok((bytes, 0)) => certificate.signature = bytes,
-            Ok(_) => faults.push(signature.fault("signatureValue", Flaw::Value("signature with unused bits"))),
+            Ok(_) => {
+                faults.push(signature.fault("signatureValue", Flaw::Value("signature with unused bits")))
+            }
             Err(fault) => faults.push(fault),
         }
         faults.truncate(FAULTS_MAX);
@@ -203,6 +205,9 @@ fn fields<'a>(
             unique_ids |= inside.optional(tag, "tbsCertificate.uniqueID")?.is_some();
         }
     }
+    if unique_ids && version == 1 {
+        faults.push(body.fault("tbsCertificate.version", Flaw::Value("unique ids, but version 1")));
+    }
     let mut extensions = Extensions::default();
     if let Some(list) = inside.optional(tag::constructed(3), "tbsCertificate.extensions")? {
         if version != 3 {
@@ -212,8 +217,6 @@ fn fields<'a>(
             extensions.take(oid, extension)
         });
         faults.extend(known.err());
-    } else if unique_ids && version == 1 {
-        faults.push(body.fault("tbsCertificate.version", Flaw::Value("unique ids, but version 1")));
     }
     inside.end("tbsCertificate")?;
     Ok(Certificate {

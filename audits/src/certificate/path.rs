@@ -194,7 +194,10 @@ impl<'p, 'a> Validator<'p, 'a> {
         self.extend(&mut chain)
     }
 
-    pub(crate) fn anchors_with_subject(&self, key: &NameKey) -> impl Iterator<Item = &'p Certificate<'a>> + use<'p, 'a> {
+    pub(crate) fn anchors_with_subject(
+        &self,
+        key: &NameKey,
+    ) -> impl Iterator<Item = &'p Certificate<'a>> + use<'p, 'a> {
         let key = *key;
         self.anchors.iter().filter(move |anchor| anchor.subject_key() == Ok(key))
     }
@@ -260,7 +263,8 @@ impl<'p, 'a> Validator<'p, 'a> {
 
     /// Section 6.1.3 to 6.1.5 for a chain whose signatures are verified.
     fn check(&mut self, chain: &[&'p Certificate<'a>], anchor: &'p Certificate<'a>) -> Result<(), Refusal> {
-        let mut state = State { constraints: Constraints::default(), policies: Policies::new(), length: usize::MAX };
+        let mut state =
+            State { constraints: Constraints::default(), policies: Policies::new(), length: usize::MAX };
         for (index, certificate) in chain.iter().enumerate().rev() {
             let issuer = chain.get(index + 1).copied().unwrap_or(anchor);
             self.check_time(certificate)?;
@@ -362,4 +366,3 @@ impl<'a> State<'a> {
 fn is_self_issued(certificate: &Certificate<'_>) -> Result<bool, Fault> {
     Ok(certificate.is_self_issued() || certificate.subject_key()? == certificate.issuer_key()?)
 }
-

@@ -32,7 +32,12 @@ impl<'a> Policies<'a> {
     }
 
     /// Steps (d) to (f) of section 6.1.3; whether the path may go on.
-    pub(crate) fn enter(&mut self, certificate: &Certificate<'a>, is_last: bool, self_issued: bool) -> Result<bool, Fault> {
+    pub(crate) fn enter(
+        &mut self,
+        certificate: &Certificate<'a>,
+        is_last: bool,
+        self_issued: bool,
+    ) -> Result<bool, Fault> {
         let listed = match certificate.extensions.get(Known::Policies) {
             Some(extension) => policies(extension.value(tag::SEQUENCE, "certificatePolicies")?.inside())?,
             None => BTreeSet::new(),
@@ -136,7 +141,9 @@ fn mappings(mut list: Der<'_>) -> Result<BTreeMap<&[u8], BTreeSet<&[u8]>>, Fault
 /// requireExplicitPolicy and inhibitPolicyMapping.
 fn constraints(certificate: &Certificate<'_>) -> Result<(Option<u32>, Option<u32>), Fault> {
     const FIELD: &str = "policyConstraints";
-    let Some(extension) = certificate.extensions.get(Known::PolicyConstraints) else { return Ok((None, None)) };
+    let Some(extension) = certificate.extensions.get(Known::PolicyConstraints) else {
+        return Ok((None, None));
+    };
     let mut inside = extension.value(tag::SEQUENCE, FIELD)?.inside();
     let mut skip = |number| -> Result<Option<u32>, Fault> {
         inside.optional(tag::context(number), FIELD)?.map(|node| node.number(FIELD)).transpose()

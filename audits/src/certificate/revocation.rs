@@ -3,7 +3,7 @@
 use super::crl::{List, Reason};
 use super::der::Fault;
 use super::extension::{self, Point, PointName};
-use super::facts::Serial;
+use super::id::Serial;
 use super::key::unsigned;
 use super::name::{self, General, NameKey};
 use super::parse::{Certificate, Known};
@@ -87,7 +87,9 @@ impl<'p, 'a> Validator<'p, 'a> {
         }
         let pool = self.pool;
         for list in issuers.iter().flat_map(|issuer| pool.lists_of(issuer)).filter(|list| !list.is_delta()) {
-            let reasons = point.reasons.unwrap_or(ALL_REASONS) & list.scope.reasons.unwrap_or(ALL_REASONS) & ALL_REASONS;
+            let reasons = point.reasons.unwrap_or(ALL_REASONS)
+                & list.scope.reasons.unwrap_or(ALL_REASONS)
+                & ALL_REASONS;
             if reasons & !*covered == 0 || !self.is_current(list) || !is_in_scope(list, asked, point)? {
                 continue;
             }
@@ -105,8 +107,10 @@ impl<'p, 'a> Validator<'p, 'a> {
     /// What a complete CRL and the newest delta to it say.
     fn listed(&mut self, list: &'p List<'a>, asked: &Asked<'p, 'a>) -> Option<Reason> {
         let pool = self.pool;
-        let mut deltas: Vec<&List<'a>> =
-            pool.lists_of(&list.key).filter(|delta| is_delta_to(delta, list) && self.is_current(delta)).collect();
+        let mut deltas: Vec<&List<'a>> = pool
+            .lists_of(&list.key)
+            .filter(|delta| is_delta_to(delta, list) && self.is_current(delta))
+            .collect();
         deltas.sort_by_key(|delta| magnitude(delta.number.unwrap_or_default()));
         while let Some(delta) = deltas.pop() {
             if !self.is_signed(delta, asked) {
@@ -122,7 +126,9 @@ impl<'p, 'a> Validator<'p, 'a> {
     }
 
     fn is_current(&self, list: &List<'a>) -> bool {
-        list.this_update <= self.now && list.next_update.is_some_and(|next| self.now <= next) && !list.unknown_critical
+        list.this_update <= self.now
+            && list.next_update.is_some_and(|next| self.now <= next)
+            && !list.unknown_critical
     }
 
     /// Whether the CRL is signed by a certificate that may, and that is valid itself.
@@ -131,11 +137,14 @@ impl<'p, 'a> Validator<'p, 'a> {
         let above: Vec<&'p Certificate<'a>> =
             std::iter::once(asked.issuer).chain(self.anchors_with_subject(&list.key)).collect();
         let others = pool.with_subject(&list.key);
-        for (signer, trusted) in above.iter().map(|signer| (*signer, true)).chain(others.map(|signer| (signer, false))) {
+        for (signer, trusted) in
+            above.iter().map(|signer| (*signer, true)).chain(others.map(|signer| (signer, false)))
+        {
             if signer.subject_key() != Ok(list.key) || !signer.may_sign_crls() || !self.takes_signature() {
                 continue;
             }
-            if list.check_signature(&signer.key) == Checked::Good && (trusted || self.is_valid_signer(signer)) {
+            if list.check_signature(&signer.key) == Checked::Good && (trusted || self.is_valid_signer(signer))
+            {
                 return true;
             }
         }
@@ -188,9 +197,10 @@ fn comparable(name: &PointName<'_>, base: super::der::Node<'_>) -> Result<Vec<Ve
             .map(|name| {
                 Ok(match name {
                     General::Directory(node) => name::relative_names(*node, FIELD)?.concat(),
-                    General::Uri(bytes) | General::Dns(bytes) | General::Mail(bytes) | General::Address(bytes) => {
-                        bytes.to_vec()
-                    }
+                    General::Uri(bytes)
+                    | General::Dns(bytes)
+                    | General::Mail(bytes)
+                    | General::Address(bytes) => bytes.to_vec(),
                     General::Other(_, bytes) => bytes.to_vec(),
                 })
             })
@@ -205,7 +215,9 @@ fn comparable(name: &PointName<'_>, base: super::der::Node<'_>) -> Result<Vec<Ve
 
 /// Section 5.2.4: the same issuer, scope and key, based on this one or an earlier, and newer.
 fn is_delta_to(delta: &List<'_>, complete: &List<'_>) -> bool {
-    let (Some(base), Some(number), Some(of)) = (delta.base, delta.number, complete.number) else { return false };
+    let (Some(base), Some(number), Some(of)) = (delta.base, delta.number, complete.number) else {
+        return false;
+    };
     delta.scope.encoded == complete.scope.encoded
         && delta.key_id == complete.key_id
         && magnitude(base) <= magnitude(of)

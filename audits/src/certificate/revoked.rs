@@ -25,7 +25,9 @@ impl<'v> Revocations<'v> {
                 by_issuer.entry(*issuer).or_default().push(list);
             }
         }
-        by_issuer.values_mut().for_each(|lists| lists.sort_by_key(|list| std::cmp::Reverse(list.this_update)));
+        by_issuer
+            .values_mut()
+            .for_each(|lists| lists.sort_by_key(|list| std::cmp::Reverse(list.this_update)));
         Self { by_issuer }
     }
 

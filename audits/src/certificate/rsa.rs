@@ -1,7 +1,7 @@
 //! What an RSA public key gives away by itself: factors that are easy to find, and how it was made.
 //!
 //! # What is looked for
-//! - modulus that is even, or has a prime factor below 752 (RFC-less; the bound of SP 800-89, section 5.3.3),
+//! - modulus that is even, or has a prime factor below 752 (the bound of NIST SP 800-89, section 5.3.3),
 //! - primes so close that Fermat's method finds them in [`FERMAT_STEPS`] steps
 //!   (de Weger, "Cryptanalysis of RSA with small prime difference", 2002; CVE-2022-26320),
 //! - the fingerprint of Infineon's RSALib (Nemec et al., "The Return of Coppersmith's Attack", 2017;
@@ -182,7 +182,11 @@ impl Group {
         let mut rest = 0;
         for chunk in words.chunks(CHUNK).rev() {
             // 64 products below 2^32 * 2^26 stay below 2^64.
-            let sum: u64 = chunk.iter().zip(&self.powers).map(|(word, power)| u64::from(*word) * u64::from(*power)).sum();
+            let sum: u64 = chunk
+                .iter()
+                .zip(&self.powers)
+                .map(|(word, power)| u64::from(*word) * u64::from(*power))
+                .sum();
             rest = (rest * self.chunk + sum % self.product) % self.product;
         }
         rest as u32
@@ -218,7 +222,10 @@ static SQUARES: LazyLock<[u128; 4]> = LazyLock::new(|| {
 });
 
 fn may_be_square(rest: u64) -> bool {
-    SQUARES_MODULI.iter().zip(SQUARES.iter()).all(|(modulus, mask)| mask >> (rest % u64::from(*modulus)) & 1 == 1)
+    SQUARES_MODULI
+        .iter()
+        .zip(SQUARES.iter())
+        .all(|(modulus, mask)| mask >> (rest % u64::from(*modulus)) & 1 == 1)
 }
 
 #[cfg(test)]
@@ -246,13 +253,15 @@ mod tests {
         for group in GROUPS.iter() {
             assert_eq!(u64::from(group.rest(words)), &number % group.product);
         }
-        let primes: Vec<u32> = GROUPS.iter().flat_map(|group| group.primes.iter().map(|prime| prime.prime)).collect();
+        let primes: Vec<u32> =
+            GROUPS.iter().flat_map(|group| group.primes.iter().map(|prime| prime.prime)).collect();
         assert_eq!((primes.len(), primes.first(), primes.last()), (132, Some(&3), Some(&751)));
     }
 
     #[test]
     fn the_fingerprint_has_the_published_orders() {
-        let orders = ROCA_PRIMES.map(|prime| powers_of_65537(prime).iter().map(|word| word.count_ones()).sum::<u32>());
+        let orders =
+            ROCA_PRIMES.map(|prime| powers_of_65537(prime).iter().map(|word| word.count_ones()).sum::<u32>());
         assert_eq!(orders, [2, 6, 8, 9, 3, 26, 20, 35, 24, 13, 6, 51, 53, 54, 42, 50, 78]);
     }
 

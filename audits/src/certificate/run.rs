@@ -96,7 +96,12 @@ fn device(context: &Context<'_, '_>, resource: Resource, registered: &Registered
     revocation::device(context, resource, registered, findings);
 }
 
-fn authority(context: &Context<'_, '_>, resource: Resource, registered: &Registered, findings: &mut Findings) {
+fn authority(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    findings: &mut Findings,
+) {
     validity::authority(context, resource, registered, findings);
     usage::authority(context, resource, registered, findings);
     revocation::authority(context, resource, registered, findings);
@@ -112,7 +117,9 @@ fn both(context: &Context<'_, '_>, resource: Resource, registered: &Registered, 
 fn examined(check: CheckId, view: &View<'_>, devices: u64, authorities: u64) -> u64 {
     use CheckId as C;
     match check {
-        C::RevokedAuthority | C::AuthorityKeyQuality | C::AuthorityExpiring | C::AuthorityUsage => authorities,
+        C::RevokedAuthority | C::AuthorityKeyQuality | C::AuthorityExpiring | C::AuthorityUsage => {
+            authorities
+        }
         C::SharedCertificate
         | C::DeviceKeyQuality
         | C::DeviceExpiring

@@ -22,8 +22,10 @@ const PAIRS_MAX: usize = 4096;
 pub struct Shared {
     /// Index of the modulus.
     pub index: usize,
-    /// Indices of moduli that have the factor as well; empty for a small factor, or where more
-    /// than 4,096 moduli share factors.
+    /// Whether the factor is a product of primes below 65,536 and no prime is shared.
+    pub is_small: bool,
+    /// Indices of moduli that share a larger prime; empty for a small factor, and where more than
+    /// 4,096 moduli share primes.
     pub partners: Vec<usize>,
 }
 
@@ -60,8 +62,9 @@ pub fn find(moduli: &[&[u8]]) -> Found {
 }
 
 fn examine(pass: &[(UBig, Vec<usize>)]) -> Vec<Shared> {
+    let small = small_primes();
     let mut leaves: Vec<UBig> = pass.iter().map(|(modulus, _)| modulus.clone()).collect();
-    leaves.push(small_primes());
+    leaves.push(small.clone());
     let levels = product_tree(leaves);
     let rests = remainder_tree(&levels);
     // With z = product mod n², n shares a factor with the others exactly if gcd(n, z / n) is not 1.
@@ -71,22 +74,45 @@ fn examine(pass: &[(UBig, Vec<usize>)]) -> Vec<Shared> {
         .enumerate()
         .map(|(index, ((modulus, _), rest))| (index, modulus.gcd(&(rest / modulus))))
         .filter(|(_, factor)| !factor.is_one())
+        .map(|(index, factor)| (index, without(factor, &small)))
         .collect();
-    let compared = factors.len() <= PAIRS_MAX;
+    let large: Vec<(usize, &UBig)> = factors
+        .iter()
+        .filter(|(_, factor)| !factor.is_one())
+        .map(|(index, factor)| (*index, factor))
+        .collect();
+    let partners_named = large.len() <= PAIRS_MAX;
     let mut shared = Vec::new();
-    for (index, _) in &factors {
-        let Some((modulus, indices)) = pass.get(*index) else { continue };
-        let mut partners: Vec<usize> = factors
-            .iter()
-            .filter(|(other, _)| compared && other != index)
+    for (index, factor) in &factors {
+        let others = large.iter().filter(|(other, _)| partners_named && !factor.is_one() && other != index);
+        let mut partners: Vec<usize> = others
+            .filter(|(_, other)| !factor.gcd(*other).is_one())
             .filter_map(|(other, _)| pass.get(*other))
-            .filter(|(other, _)| !modulus.gcd(other).is_one())
             .flat_map(|(_, indices)| indices.iter().copied())
             .collect();
         partners.sort_unstable();
-        shared.extend(indices.iter().map(|index| Shared { index: *index, partners: partners.clone() }));
+        let indices = pass.get(*index).map_or(&[][..], |(_, indices)| indices);
+        let is_small = factor.is_one();
+        shared.extend(indices.iter().map(|index| Shared {
+            index: *index,
+            is_small,
+            partners: partners.clone(),
+        }));
     }
     shared
+}
+
+/// `number` without its factors in `primes`.
+fn without(number: UBig, primes: &UBig) -> UBig {
+    let mut rest = number;
+    // Each turn takes a factor of three or more.
+    loop {
+        let common = (&rest).gcd(&(primes % &rest));
+        if common.is_one() {
+            return rest;
+        }
+        rest /= common;
+    }
 }
 
 /// All products from the leaves to the root.

@@ -173,7 +173,12 @@ pub(crate) enum Checked {
 }
 
 /// Checks `signature` over `signed` with `key`.
-pub(crate) fn check(algorithm: SignatureAlgorithm, key: &PublicKey<'_>, signed: &[u8], signature: &[u8]) -> Checked {
+pub(crate) fn check(
+    algorithm: SignatureAlgorithm,
+    key: &PublicKey<'_>,
+    signed: &[u8],
+    signature: &[u8],
+) -> Checked {
     let Some(verifier) = verifier(algorithm, key) else { return Checked::NotOffered };
     match UnparsedPublicKey::new(verifier, key.octets).verify(signed, signature) {
         Ok(()) => Checked::Good,
@@ -182,7 +187,10 @@ pub(crate) fn check(algorithm: SignatureAlgorithm, key: &PublicKey<'_>, signed: 
 }
 
 /// Keys below 2,048 bits are checked as well: that they are short is a finding of its own.
-fn verifier(algorithm: SignatureAlgorithm, key: &PublicKey<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+fn verifier(
+    algorithm: SignatureAlgorithm,
+    key: &PublicKey<'_>,
+) -> Option<&'static dyn VerificationAlgorithm> {
     let bits = key.bits;
     Some(match (key.algorithm, algorithm) {
         (KeyAlgorithm::Rsa, S::RsaSha1) if (1024..=8192).contains(&bits) => {
@@ -191,7 +199,9 @@ fn verifier(algorithm: SignatureAlgorithm, key: &PublicKey<'_>) -> Option<&'stat
         (KeyAlgorithm::Rsa, S::RsaSha256) if (1024..=8192).contains(&bits) => {
             &algorithms::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
         }
-        (KeyAlgorithm::Rsa, S::RsaSha384) if (2048..=8192).contains(&bits) => &algorithms::RSA_PKCS1_2048_8192_SHA384,
+        (KeyAlgorithm::Rsa, S::RsaSha384) if (2048..=8192).contains(&bits) => {
+            &algorithms::RSA_PKCS1_2048_8192_SHA384
+        }
         (KeyAlgorithm::Rsa, S::RsaSha512) if (1024..=8192).contains(&bits) => {
             &algorithms::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
         }

@@ -1,14 +1,15 @@
 //! What the checks look at: registered certificates, CRLs and connections, as they are now.
 
 use super::crl::List;
-use super::facts::{Facts, Fingerprint};
+use super::der::Fault;
+use super::facts::Facts;
+use super::id::Fingerprint;
 use super::lists::WeakKeys;
 use super::name::NameKey;
 use super::path::Refusal;
 use super::pem::BadBlock;
 use super::shared_primes::Shared;
 use super::signature::SignatureAlgorithm;
-use super::der::Fault;
 
 /// State of a certificate in the registry, as AWS IoT names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,10 +28,17 @@ pub(crate) fn time(node: Node<'_>, field: &'static str) -> Result<Read, Fault> {
     let fraction = digits.fraction();
     let offset = digits.offset().ok_or_else(|| bad("time zone is neither `Z` nor `+hhmm`"))?;
     let second = seconds_given.unwrap_or(0);
-    if !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month)
+        || day < 1
+        || day > days_in(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
         return Err(bad("no such time"));
     }
-    let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset.unwrap_or(0);
+    let seconds =
+        days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset.unwrap_or(0);
     let fault = if seconds_given.is_none() {
         Some("time without seconds")
     } else if fraction {

@@ -1,18 +1,19 @@
 //! A small fleet in which nothing is wrong, as a base for fixtures.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use audits::certificate::crl::List;
-use audits::certificate::facts::{Facts, Fingerprint, KeyId, Reader, Serial};
+use audits::certificate::facts::{Facts, Reader};
+use audits::certificate::id::{Fingerprint, KeyId, Serial};
 use audits::certificate::lists::WeakKeys;
 use audits::certificate::parse::Certificate;
 use audits::certificate::path::{Pool, Revocation, Validator};
 use audits::certificate::shared_primes::Shared;
 use audits::certificate::view::{Crl, PathState, Registered, Session, Signer, Status, Unreadable, View};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CrlDistributionPoint,
-    CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 /// 2026-06-01.
@@ -64,6 +65,12 @@ impl Fleet {
         fleet
     }
 
+    /// One fleet for tests that need no keys of their own.
+    pub(crate) fn shared() -> &'static Mutex<Self> {
+        static SHARED: OnceLock<Mutex<Fleet>> = OnceLock::new();
+        SHARED.get_or_init(|| Mutex::new(Self::new()))
+    }
+
     pub(crate) fn view(&self) -> View<'_> {
         View {
             now: NOW,
@@ -113,11 +120,7 @@ impl Fleet {
         let der = parameters.signed_by(issuer).unwrap();
         let list = List::parse(der.der()).unwrap();
         let issuer = Certificate::parse(issuer.der()).unwrap();
-        let signer = match list.is_signed_by(&issuer) {
-            Some(true) => Signer::Verified,
-            Some(false) => Signer::Invalid,
-            None => Signer::Unknown,
-        };
+        let signer = Signer::of(&list, [&issuer]);
         let mut list = Crl::new(list, signer);
         list.sha256 = Fingerprint([number; 32]);
         list

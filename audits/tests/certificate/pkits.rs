@@ -17,9 +17,10 @@ const NOW: i64 = 1_577_836_800;
 const SET: &str = "x509-pkits";
 
 /// Tests that come out otherwise than their authors say, each with the reason.
-const OUT_OF_SCOPE: &[(&str, &str)] = &[
-    ("ValidDSAParameterInheritanceTest5EE", "DSA is not offered by the signature library, and no device should use it"),
-];
+const OUT_OF_SCOPE: &[(&str, &str)] = &[(
+    "ValidDSAParameterInheritanceTest5EE",
+    "DSA is not offered by the signature library, and no device should use it",
+)];
 
 #[test]
 fn every_test_of_path_validation_has_its_verdict() {
@@ -31,7 +32,11 @@ fn every_test_of_path_validation_has_its_verdict() {
     let mut anchors = Vec::new();
     for (name, der) in certificates.iter().filter(|(name, _)| !is_test(name)) {
         let certificate = Certificate::parse(der).unwrap_or_else(|fault| panic!("{name}: {fault}"));
-        if name == "TrustAnchorRootCertificate" { anchors.push(certificate) } else { pool.add(certificate).unwrap() }
+        if name == "TrustAnchorRootCertificate" {
+            anchors.push(certificate)
+        } else {
+            pool.add(certificate).unwrap()
+        }
     }
     let mut report = String::new();
     for (name, der) in &lists {
@@ -44,7 +49,9 @@ fn every_test_of_path_validation_has_its_verdict() {
     for row in &expected {
         let der = &certificates.iter().find(|(name, _)| *name == row["name"]).unwrap().1;
         let seen = Certificate::parse(der).map_err(Refusal::from).and_then(|certificate| {
-            Validator::new(&pool, &anchors, NOW, Revocation::Required).validate(&certificate).map(|path| path.len())
+            Validator::new(&pool, &anchors, NOW, Revocation::Required)
+                .validate(&certificate)
+                .map(|path| path.len())
         });
         let (name, expected) = (&row["name"], row["expected_path_validation"].as_str());
         let agrees = expected == "policy-dependent" || (expected == "valid") == seen.is_ok();

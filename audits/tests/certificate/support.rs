@@ -20,8 +20,9 @@ fn datasets() -> PathBuf {
 /// Reads `set/file`, a table with a header, compressed if it ends so.
 pub(crate) fn table(set: &str, file: &str) -> Vec<Row> {
     let path = datasets().join(set).join(file);
-    let bytes = fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; set FLEETWARD_DATASETS to the datasets", path.display()));
+    let bytes = fs::read(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}; set FLEETWARD_DATASETS to the datasets", path.display())
+    });
     let mut text = String::new();
     if file.ends_with(".gz") {
         flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();
@@ -69,14 +70,15 @@ pub(crate) fn decoded(base64: &str) -> Vec<u8> {
 
 /// Compares with `golden/name`; with `UPDATE_GOLDEN` set it is written anew.
 pub(crate) fn check_golden(name: &str, seen: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificate/golden").join(name);
+    check_file(&format!("tests/certificate/golden/{name}"), seen);
+}
+
+/// Compares with a file by its path from this crate, in the same way.
+pub(crate) fn check_file(path: &str, seen: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, seen).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        seen == expected,
-        "{} differs; seen:\n{seen}\nset UPDATE_GOLDEN=1 to accept it",
-        path.display()
-    );
+    assert!(seen == expected, "{} differs; seen:\n{seen}\nset UPDATE_GOLDEN=1 to accept it", path.display());
 }

@@ -110,7 +110,7 @@ pub(crate) fn shared_primes(context: &Context<'_, '_>, found: &mut Findings) {
             continue;
         }
         let number = i64::try_from(shared.partners.len()).unwrap_or(i64::MAX);
-        let code = u8::from(shared.partners.is_empty());
+        let code = u8::from(shared.is_small);
         let partners = shared.partners.iter().copied().filter_map(resource);
         found.add_with((CheckId::SharedPrime, code, device, number), partners);
     }

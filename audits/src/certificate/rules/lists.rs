@@ -8,10 +8,10 @@ use crate::certificate::view::{Crl, Resource, Signer};
 pub(crate) fn all(context: &Context<'_, '_>, found: &mut Findings) {
     for (index, list) in (0..).zip(context.view.lists) {
         let resource = Resource::List(index);
-        if context.runs(CheckId::ListStale) {
-            if let Some((code, number)) = stale(context, list) {
-                found.add(CheckId::ListStale, code, resource, number);
-            }
+        if context.runs(CheckId::ListStale)
+            && let Some((code, number)) = stale(context, list)
+        {
+            found.add(CheckId::ListStale, code, resource, number);
         }
         if context.runs(CheckId::ListSignature) {
             match list.signer {

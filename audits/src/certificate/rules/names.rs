@@ -6,7 +6,12 @@ use crate::certificate::run::Context;
 use crate::certificate::view::{Registered, Resource};
 
 /// A certificate fits if for each thing that it is attached to one rule does.
-pub(crate) fn device(context: &Context<'_, '_>, resource: Resource, registered: &Registered, found: &mut Findings) {
+pub(crate) fn device(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    found: &mut Findings,
+) {
     let rules = &context.parameters.name_rules;
     if rules.is_empty() || !context.runs(CheckId::NameMismatch) {
         return;

@@ -15,7 +15,12 @@ use crate::certificate::view::{Registered, Resource};
 /// CAs above a device certificate that are looked at.
 const DEPTH_MAX: usize = 12;
 
-pub(crate) fn device(context: &Context<'_, '_>, resource: Resource, registered: &Registered, found: &mut Findings) {
+pub(crate) fn device(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    found: &mut Findings,
+) {
     still_active(context, CheckId::RevokedDevice, (resource, registered), found);
 }
 
@@ -34,10 +39,10 @@ fn still_active(
     (resource, registered): (Resource, &Registered),
     found: &mut Findings,
 ) {
-    if context.runs(check) && !context.revocations.is_empty() {
-        if let Some(entry) = context.revocations.of(&registered.facts) {
-            found.add(check, 0, resource, entry.revoked_at);
-        }
+    if context.runs(check)
+        && let Some(entry) = context.revocations.of(&registered.facts)
+    {
+        found.add(check, 0, resource, entry.revoked_at);
     }
 }
 
@@ -126,7 +131,8 @@ impl<'v> Issuers<'v> {
 
 /// Issuers that name no place to look revocations up, and those whose CRL is not known.
 pub(crate) fn sources(context: &Context<'_, '_>, found: &mut Findings) {
-    let (no_source, missing) = (context.runs(CheckId::NoRevocationSource), context.runs(CheckId::ListMissing));
+    let (no_source, missing) =
+        (context.runs(CheckId::NoRevocationSource), context.runs(CheckId::ListMissing));
     if !no_source && !missing {
         return;
     }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashbrown::HashMap;
 
 use crate::certificate::check::CheckId;
-use crate::certificate::facts::{Authority, Facts, Serial};
+use crate::certificate::facts::{Authority, Facts};
 use crate::certificate::finding::Findings;
+use crate::certificate::id::Serial;
 use crate::certificate::run::Context;
 use crate::certificate::view::{Resource, Session};
 
-/// Sessions of one certificate that are compared at most; the newest ones.
+/// Sessions of one certificate that are compared at most; the newest ones. Each is compared with those
+/// that still run.
 const SESSIONS_MAX: usize = 10_000;
 
 /// Certificates with overlapping sessions of two or more client ids. Related are the sessions
@@ -36,7 +38,11 @@ pub(crate) fn sessions(context: &Context<'_, '_>, found: &mut Findings) {
         }
         let clients: BTreeSet<&str> = shared.iter().map(|at| sessions_client(&sessions, *at)).collect();
         let number = i64::try_from(clients.len()).unwrap_or(i64::MAX);
-        let related = shared.iter().rev().filter_map(|at| sessions.get(*at)).map(|(index, _)| Resource::Session(*index));
+        let related = shared
+            .iter()
+            .rev()
+            .filter_map(|at| sessions.get(*at))
+            .map(|(index, _)| Resource::Session(*index));
         found.add_with((CheckId::SharedCertificate, 0, resource, number), related);
     }
 }
@@ -49,20 +55,15 @@ fn sessions_client<'s>(sessions: &[(u32, &'s Session)], at: usize) -> &'s str {
 /// client id. A session that ends when the next begins does not overlap it.
 fn overlapping(sessions: &[(u32, &Session)]) -> Vec<usize> {
     let mut found = BTreeSet::new();
-    // Of each client id the session that runs longest so far: with it a later one overlaps, if with any.
-    let mut longest: BTreeMap<&str, (i64, usize)> = BTreeMap::new();
+    let mut running: Vec<(i64, usize, &Session)> = Vec::new();
     for (at, (_, session)) in sessions.iter().enumerate() {
-        let end = session.disconnected.unwrap_or(i64::MAX);
-        longest.retain(|_, (other_end, _)| *other_end > session.connected);
-        for (client, (_, other)) in &longest {
-            if *client != &*session.client {
-                found.extend([at, *other]);
+        running.retain(|(end, ..)| *end > session.connected);
+        for (_, other_at, other) in &running {
+            if other.client != session.client {
+                found.extend([at, *other_at]);
             }
         }
-        let own = longest.entry(&session.client).or_insert((end, at));
-        if own.0 < end {
-            *own = (end, at);
-        }
+        running.push((session.disconnected.unwrap_or(i64::MAX), at, session));
     }
     found.into_iter().collect()
 }
@@ -99,7 +100,8 @@ pub(crate) fn serials(context: &Context<'_, '_>, found: &mut Findings) {
     }
     let view = context.view;
     let certificates = view.audited_devices().chain(view.audited_authorities());
-    let groups = groups(certificates.map(|(resource, registered)| (serial_hash(&registered.facts), resource)));
+    let groups =
+        groups(certificates.map(|(resource, registered)| (serial_hash(&registered.facts), resource)));
     for group in groups {
         let certificates: Vec<(Resource, &Facts)> =
             group.into_iter().filter_map(|resource| Some((resource, view.facts(resource)?))).collect();
@@ -137,7 +139,7 @@ fn groups(hashes: impl Iterator<Item = (u64, Resource)>) -> Vec<Vec<Resource>> {
 }
 
 /// Parts a group of equal hashes into those of equal keys.
-fn split<'v, K: Ord>(group: Vec<(Resource, &'v Facts)>, key: impl Fn(&Facts) -> K) -> Vec<Vec<(Resource, &'v Facts)>> {
+fn split<K: Ord>(group: Vec<(Resource, &Facts)>, key: impl Fn(&Facts) -> K) -> Vec<Vec<(Resource, &Facts)>> {
     let mut parts: BTreeMap<K, Vec<(Resource, &Facts)>> = BTreeMap::new();
     for (resource, facts) in group {
         parts.entry(key(facts)).or_default().push((resource, facts));
@@ -177,6 +179,9 @@ mod tests {
         check(&[("a", 0, None), ("b", 10, None)], &[0, 1]);
         check(&[("a", 0, None), ("a", 10, None)], &[]);
         check(&[("a", 0, Some(5)), ("a", 4, Some(9)), ("b", 8, Some(9))], &[1, 2]);
-        check(&[("a", 0, Some(100)), ("a", 1, Some(2)), ("b", 50, Some(60)), ("c", 55, Some(56))], &[0, 2, 3]);
+        check(
+            &[("a", 0, Some(100)), ("a", 1, Some(2)), ("b", 50, Some(60)), ("c", 55, Some(56))],
+            &[0, 2, 3],
+        );
     }
 }

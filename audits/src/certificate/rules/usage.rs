@@ -8,7 +8,12 @@ use crate::certificate::path::Refusal;
 use crate::certificate::run::Context;
 use crate::certificate::view::{PathState, Registered, Resource};
 
-pub(crate) fn device(context: &Context<'_, '_>, resource: Resource, registered: &Registered, found: &mut Findings) {
+pub(crate) fn device(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    found: &mut Findings,
+) {
     let facts = &registered.facts;
     let marks = facts.marks;
     if context.runs(CheckId::DeviceIsAuthority) {
@@ -62,7 +67,12 @@ pub(crate) fn authority(
 
 /// What was found when the certificate was registered. Reasons that other checks report by
 /// themselves, as they come and go with time, are left to them.
-pub(crate) fn path(context: &Context<'_, '_>, resource: Resource, registered: &Registered, found: &mut Findings) {
+pub(crate) fn path(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    found: &mut Findings,
+) {
     let PathState::Refused(refusal) = &registered.path else { return };
     if !context.runs(CheckId::PathRefused) {
         return;

@@ -9,8 +9,19 @@ const DAY: i64 = 86_400;
 /// `device-defender-audit.md`, section 2, row 12: fixed.
 const AUTHORITY_DAYS: u32 = 30;
 
-pub(crate) fn device(context: &Context<'_, '_>, resource: Resource, registered: &Registered, found: &mut Findings) {
-    expiring(context, CheckId::DeviceExpiring, context.parameters.expiration_days, (resource, registered), found);
+pub(crate) fn device(
+    context: &Context<'_, '_>,
+    resource: Resource,
+    registered: &Registered,
+    found: &mut Findings,
+) {
+    expiring(
+        context,
+        CheckId::DeviceExpiring,
+        context.parameters.expiration_days,
+        (resource, registered),
+        found,
+    );
     if context.runs(CheckId::DeviceAge) {
         let days = (context.view.now - registered.active_since).div_euclid(DAY);
         if days >= i64::from(context.parameters.age_days) {
@@ -49,7 +60,12 @@ fn expiring(
     }
 }
 
-fn span(context: &Context<'_, '_>, days_max: u32, (resource, registered): (Resource, &Registered), found: &mut Findings) {
+fn span(
+    context: &Context<'_, '_>,
+    days_max: u32,
+    (resource, registered): (Resource, &Registered),
+    found: &mut Findings,
+) {
     let (begin, end) = (registered.facts.not_before, registered.facts.not_after);
     if context.runs(CheckId::NotYetValid) {
         if end < begin {
