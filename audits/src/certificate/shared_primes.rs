@@ -3,7 +3,7 @@
 //!
 //! Devices that make keys at first boot with too little entropy get the same first prime; the
 //! greatest common divisor of two moduli then is that prime, and both keys are broken. A product
-//! tree and a remainder tree find all of them in one pass, nearly linear in their number. The
+//! tree and a remainder tree find all of them in one pass, in less than quadratic time. The
 //! product of all primes below 65,536 goes along, so that small factors show as well.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use dashu_int::UBig;
 use dashu_int::ops::Gcd as _;
 
-/// Moduli of one pass at most. With 2,048 bits the trees then hold about 650 MB. More are examined
+/// Moduli of one pass at most. With 2,048 bits each of the 17 levels of the product tree then is 16 MiB,
+/// and two levels of the remainder tree 32 MiB each. More are examined
 /// in passes of this size, and two moduli in different passes are not compared (counted).
 pub const MODULI_MAX: usize = 1 << 16;
 /// Moduli with a factor in common that are compared pair by pair to name the partner at most.
