@@ -11,7 +11,7 @@ use fleetward::{
         arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
-        output, replay,
+        datasets, output, replay, stories,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -44,6 +44,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Ok(check::run(&arguments.config, arguments.strict, &serve::environment)?)
         }
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Datasets(arguments) => datasets::run(&arguments, &serve::environment),
+        Command::Stories(arguments) => stories::run(&arguments, &serve::environment),
         Command::Status(arguments) => ask(&arguments, async |client| {
             let status = client.get("/fleetward/v1/status").await?;
             Ok(output::line(&serde_json::to_string_pretty(&status)?)?)

@@ -247,17 +247,11 @@ impl Recording {
     }
 }
 
-/// A capture that is an attack from its first event to its last, about everybody in it.
+/// A capture that is an attack from its first packet to its last, about everybody in it.
 fn whole(bytes: &[u8], kind: &str) -> Result<Truth, mqtt_capture::CaptureError> {
-    let mut times: Option<(Timestamp, Timestamp)> = None;
-    let mut parts = 0;
-    mqtt_capture::decode(bytes, &mut |event| {
-        parts += 1;
-        let (from, to) = times.unwrap_or((event.at, event.at));
-        times = Some((from.min(event.at), to.max(event.at)));
-    })?;
-    let (from, to) = times.unwrap_or_default();
-    Ok(Truth { kind: kind.to_owned(), entities: vec![Entity::Anyone], from, to, parts })
+    let counts = mqtt_capture::decode(bytes, &mut |_| ())?;
+    let (from, to) = (counts.first.unwrap_or_default(), counts.last.unwrap_or_default());
+    Ok(Truth { kind: kind.to_owned(), entities: vec![Entity::Anyone], from, to, parts: counts.packets })
 }
 
 /// The incidents of a log.

@@ -42,6 +42,12 @@ pub enum Command {
     /// Run the engine over a recorded stream at full speed and print transitions as JSON lines.
     #[command(after_help = "The same input gives the same output, to the byte.")]
     Replay(ReplayArguments),
+    /// List, check and convert the public data sets that the engine is tried on.
+    #[command(after_help = "The data themselves are not part of this program. DIR has a folder for each set.")]
+    Datasets(DatasetsArguments),
+    /// Run the attacks of the public captures against security profiles and print who caught what.
+    #[command(after_help = "The same data sets and profiles give the same tables, to the byte.")]
+    Stories(StoriesArguments),
     /// Show what a running Fleetward sees and where it is blind.
     Status(ConfigArguments),
     /// List the active alarms of a running Fleetward.
@@ -113,6 +119,71 @@ pub struct ReplayArguments {
     /// Width of the datapoint grid for metrics without durationSeconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub bucket_secs: u32,
+}
+
+/// `datasets`
+#[derive(Debug, Args)]
+pub struct DatasetsArguments {
+    /// Folder of the data sets; without it the one that FLEETWARD_DATASETS names.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub datasets: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DatasetsCommand,
+}
+
+/// The commands of `datasets`.
+#[derive(Debug, Subcommand)]
+pub enum DatasetsCommand {
+    /// List the data sets that are known.
+    List(ListSetsArguments),
+    /// Say what a data set is, and check its files against the check sums of the catalogue.
+    #[command(after_help = "Exit code 3 if a file is missing or damaged.")]
+    Describe(DescribeArguments),
+    /// Write a capture as recorded events, one JSON object a line, for `fleetward replay --events`.
+    Convert(ConvertArguments),
+}
+
+/// `datasets list`
+#[derive(Debug, Args)]
+pub struct ListSetsArguments {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `datasets describe`
+#[derive(Debug, Args)]
+pub struct DescribeArguments {
+    /// The data set.
+    pub name: String,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `datasets convert`
+#[derive(Debug, Args)]
+pub struct ConvertArguments {
+    /// The data set, or SET/CAPTURE where it has several captures.
+    pub name: String,
+    /// The file to write; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// `stories`
+#[derive(Debug, Args)]
+pub struct StoriesArguments {
+    /// Folder of security profiles; without it the starter profiles.
+    #[arg(long, value_name = "DIR")]
+    pub profiles: Option<PathBuf>,
+    /// Folder of the data sets; without it the one that FLEETWARD_DATASETS names.
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A listing.

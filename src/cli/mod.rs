@@ -3,8 +3,10 @@
 pub mod arguments;
 pub mod check;
 pub mod client;
+pub mod datasets;
 pub mod output;
 pub mod replay;
+pub mod stories;
 
 use std::process::ExitCode;
 

@@ -11,7 +11,7 @@ mod packets;
 mod session;
 mod stream;
 
-use fleet::event::Event;
+use fleet::{event::Event, time::Timestamp};
 use thiserror::Error;
 
 /// Port of MQTT without TLS (IANA).
@@ -26,7 +26,11 @@ pub struct CaptureCounts {
     pub other_packets: u64,
     /// Connections with their first packet in the capture.
     pub connections: u64,
-    /// Packets of connections that began before the capture, or that there was no room for.
+    /// Time of the first packet of port [`BROKER_PORT`].
+    pub first: Option<Timestamp>,
+    /// Time of the last.
+    pub last: Option<Timestamp>,
+    /// Packets of connections that are over, began before the capture, or had no room.
     pub unknown_connection_packets: u64,
     /// MQTT control packets by type, as numbered by MQTT (1 CONNECT to 15 AUTH).
     pub control: [u64; 16],
@@ -61,7 +65,11 @@ pub enum CaptureError {
 pub fn decode(bytes: &[u8], sink: &mut dyn FnMut(&Event<'_>)) -> Result<CaptureCounts, CaptureError> {
     let mut sessions = session::Sessions::default();
     let mut counts = CaptureCounts::default();
-    packets::read(bytes, &mut counts, &mut |segment, counts| sessions.segment(segment, counts, sink))?;
+    packets::read(bytes, &mut counts, &mut |segment, counts| {
+        counts.first = counts.first.or(Some(segment.at));
+        counts.last = counts.last.max(Some(segment.at));
+        sessions.segment(segment, counts, sink);
+    })?;
     Ok(counts)
 }
 
