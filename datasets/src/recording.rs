@@ -168,6 +168,9 @@ pub struct Recording {
     pub truths: Vec<Truth>,
     /// Whether the set says which part of the capture is an attack.
     pub labelled: bool,
+    /// Whether the clients in it are devices. In a broker's log they are also tools and health
+    /// checks that connect once under a name of the moment, and nobody says which.
+    pub knows_devices: bool,
     /// Interval of the reports in it, seconds, if there are any.
     pub report_secs: Option<u32>,
     body: Body,
@@ -197,16 +200,21 @@ impl Recording {
                 let truths = kind.map(|kind| whole(&bytes, kind)).transpose();
                 let path = folder.path(capture.set, capture.file);
                 let truths = truths.map_err(|error| DatasetError::Capture { path, error })?;
-                let truths = truths.into_iter().collect();
-                return Ok(Self { truths, labelled: true, report_secs: None, body: Body::Packets(bytes) });
+                return Ok(Self {
+                    truths: truths.into_iter().collect(),
+                    labelled: true,
+                    knows_devices: true,
+                    report_secs: None,
+                    body: Body::Packets(bytes),
+                });
             }
             Form::Log => {
-                return Ok(Self { truths: vec![], labelled: false, report_secs: None, body: Body::Lines(bytes) });
+                return Ok(Self::of_log(Vec::new(), false, bytes));
             }
             Form::FieldLog => {
                 let incidents = folder.read(set, "incidents.csv")?;
                 let truths = incidents_of(&incidents, capture.name).map_err(place("incidents.csv"))?;
-                return Ok(Self { truths, labelled: true, report_secs: None, body: Body::Lines(bytes) });
+                return Ok(Self::of_log(truths, true, bytes));
             }
             Form::Zeek(device, kind) => flows::zeek(&bytes, IpAddr::V4(device), kind),
             Form::Nemea => flows::nemea(&bytes),
@@ -221,7 +229,11 @@ impl Recording {
     fn of_flows(flows: Flows, report_secs: u32) -> Self {
         let reports = agent::reports(&flows, report_secs);
         let (truths, report_secs) = (flows.truths, Some(report_secs));
-        Self { truths, labelled: true, report_secs, body: Body::Reports(reports) }
+        Self { truths, labelled: true, knows_devices: true, report_secs, body: Body::Reports(reports) }
+    }
+
+    const fn of_log(truths: Vec<Truth>, labelled: bool, lines: Vec<u8>) -> Self {
+        Self { truths, labelled, knows_devices: false, report_secs: None, body: Body::Lines(lines) }
     }
 
     /// Hands over what happened, in order.

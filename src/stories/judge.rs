@@ -75,6 +75,57 @@ pub struct Benign {
     pub by: BTreeMap<String, usize>,
 }
 
+/// An alarm, and until when it lasts.
+#[derive(Clone, Copy, Debug)]
+struct Alarm<'a> {
+    raised: &'a Transition,
+    until: Timestamp,
+}
+
+impl<'a> Alarm<'a> {
+    /// All of a capture, in the order in which they are raised.
+    fn all(transitions: &'a [Transition]) -> Vec<Self> {
+        let ends: BTreeMap<&str, Timestamp> = transitions
+            .iter()
+            .filter(|transition| transition.kind != TransitionKind::InAlarm)
+            .map(|transition| (transition.violation_id.as_str(), transition.at))
+            .collect();
+        let raised = transitions.iter().filter(|transition| transition.kind == TransitionKind::InAlarm);
+        let end = |raised: &Transition| ends.get(raised.violation_id.as_str()).copied();
+        let forever = Timestamp::from_millis(i64::MAX);
+        raised.map(|raised| Self { raised, until: end(raised).unwrap_or(forever) }).collect()
+    }
+}
+
+/// The alarms of a capture beside its labels.
+struct Matching<'a> {
+    tape: &'a Tape,
+    alarms: Vec<Alarm<'a>>,
+    grace_ms: i64,
+}
+
+impl Matching<'_> {
+    /// Whether the alarm was raised during the attack, by whom the attack is about.
+    fn is_raised_by(&self, alarm: &Alarm<'_>, truth: &Truth) -> bool {
+        let at = alarm.raised.at;
+        at >= truth.from && at <= truth.to.plus_millis(self.grace_ms) && self.concerns(alarm, truth)
+    }
+
+    fn concerns(&self, alarm: &Alarm<'_>, truth: &Truth) -> bool {
+        truth.entities.iter().any(|entity| is_about(alarm.raised, entity, self.tape))
+    }
+
+    /// Seconds until the alarm tells of the attack: 0 if it still lasts since an earlier one.
+    fn delay(&self, alarm: &Alarm<'_>, truth: &Truth, truths: &[Truth]) -> Option<f64> {
+        if self.is_raised_by(alarm, truth) {
+            return Some(seconds(alarm.raised.at.millis_since(truth.from)));
+        }
+        let lasts = alarm.raised.at < truth.from && alarm.until > truth.from && self.concerns(alarm, truth);
+        let was_right = || truths.iter().any(|earlier| self.is_raised_by(alarm, earlier));
+        (lasts && was_right()).then_some(0.0)
+    }
+}
+
 /// Adds the rows of a capture.
 pub(super) fn judge(
     capture: &Capture,
@@ -84,21 +135,16 @@ pub(super) fn judge(
     stories: &mut Stories,
 ) {
     let grace_ms = WINDOW_MS + i64::from(recording.report_secs.unwrap_or(0)) * 1000;
-    let alarms: Vec<&Transition> =
-        transitions.iter().filter(|transition| transition.kind == TransitionKind::InAlarm).collect();
-    let concerns = |alarm: &Transition, truth: &Truth| {
-        let in_time = alarm.at >= truth.from && alarm.at <= truth.to.plus_millis(grace_ms);
-        in_time && truth.entities.iter().any(|entity| is_about(alarm, entity, tape))
+    let matching = Matching { tape, alarms: Alarm::all(transitions), grace_ms };
+    let kinds: BTreeSet<&str> = recording.truths.iter().map(|truth| truth.kind.as_str()).collect();
+    for kind in kinds {
+        stories.attacks.push(attack(capture, kind, &recording.truths, &matching));
+    }
+    let is_false = |alarm: &&Alarm<'_>| {
+        !recording.truths.iter().any(|truth| matching.is_raised_by(alarm, truth))
     };
-    let mut kinds: BTreeMap<&str, Vec<&Truth>> = BTreeMap::new();
-    for truth in &recording.truths {
-        kinds.entry(&truth.kind).or_default().push(truth);
-    }
-    for (kind, truths) in kinds {
-        stories.attacks.push(attack(capture, kind, &truths, &alarms, &concerns, tape, grace_ms));
-    }
-    let outside = alarms.iter().filter(|alarm| !recording.truths.iter().any(|truth| concerns(alarm, truth)));
-    stories.benign.extend(benign(capture, recording, tape, outside.copied()));
+    let outside = matching.alarms.iter().filter(is_false).map(|alarm| alarm.raised);
+    stories.benign.extend(benign(capture, recording, tape, outside));
 }
 
 /// Whether an alarm is about the entity: itself, its address, or a device that connects from it.
@@ -117,24 +163,17 @@ fn name_of(alarm: &Transition) -> String {
     format!("{}/{}", alarm.profile, alarm.behavior)
 }
 
-fn attack(
-    capture: &Capture,
-    kind: &str,
-    truths: &[&Truth],
-    alarms: &[&Transition],
-    concerns: &dyn Fn(&Transition, &Truth) -> bool,
-    tape: &Tape,
-    grace_ms: i64,
-) -> Attack {
+fn attack(capture: &Capture, kind: &str, all: &[Truth], matching: &Matching<'_>) -> Attack {
+    let truths: Vec<&Truth> = all.iter().filter(|truth| truth.kind == kind).collect();
     let (mut delays, mut missed, mut during) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut by: BTreeMap<String, (f64, usize)> = BTreeMap::new();
-    for truth in truths {
+    for truth in &truths {
         let mut first: BTreeMap<String, f64> = BTreeMap::new();
-        for alarm in alarms.iter().filter(|alarm| concerns(alarm, truth)) {
-            during.insert(&alarm.id);
-            if fits(kind, &alarm.metric) {
-                let delay = seconds(alarm.at.millis_since(truth.from));
-                let entry = first.entry(name_of(alarm)).or_insert(delay);
+        for alarm in &matching.alarms {
+            let Some(delay) = matching.delay(alarm, truth, all) else { continue };
+            during.insert(&alarm.raised.id);
+            if fits(kind, &alarm.raised.metric) {
+                let entry = first.entry(name_of(alarm.raised)).or_insert(delay);
                 *entry = entry.min(delay);
             }
         }
@@ -160,7 +199,7 @@ fn attack(
         after_secs: delays.get(delays.len() / 2).copied(),
         after_secs_max: delays.last().copied(),
         alarms: during.len(),
-        missed: why(kind, &missed, tape, grace_ms),
+        missed: why(kind, &missed, matching),
     }
 }
 
@@ -188,13 +227,14 @@ fn fits(kind: &str, metric: &str) -> bool {
 }
 
 /// Why incidents were not caught: what no metric measures, else how loud they were.
-fn why(kind: &str, missed: &[&Truth], tape: &Tape, grace_ms: i64) -> String {
+fn why(kind: &str, missed: &[&Truth], matching: &Matching<'_>) -> String {
     if missed.is_empty() {
         return String::new();
     }
     let reason = match kind {
         "tls_failure_burst" => "no metric counts failed TLS handshakes",
         "broker_restart_loop" => "no metric counts starts of the broker",
+        "protocol_error_burst" => "no metric counts a broken protocol before there is a session",
         "internet_probe" | "half_open_flood" => "no metric counts connections that never become a session",
         _ => "",
     };
@@ -202,15 +242,15 @@ fn why(kind: &str, missed: &[&Truth], tape: &Tape, grace_ms: i64) -> String {
         return reason.to_owned();
     }
     let peak = missed.iter().fold((0, 0, None), |peak, truth| {
-        let (from, to) = (truth.from, truth.to.plus_millis(grace_ms));
-        let in_it = tape.reports().iter().filter(|it| it.at >= from && it.at <= to);
+        let (from, to) = (truth.from, truth.to.plus_millis(matching.grace_ms));
+        let in_it = matching.tape.reports().iter().filter(|it| it.at >= from && it.at <= to);
         let own = in_it.filter(|it| truth.entities.contains(&Entity::Thing(it.thing.clone())));
         own.fold(peak, |peak: (u64, u64, Option<u64>), it| {
             (peak.0.max(it.bytes_out), peak.1.max(it.packets_out), peak.2.max(it.connections))
         })
     });
     let parts: u64 = missed.iter().map(|truth| truth.parts).sum();
-    if tape.reports().is_empty() {
+    if matching.tape.reports().is_empty() {
         let longest = missed.iter().map(|truth| truth.to.millis_since(truth.from)).max().unwrap_or(0);
         return format!("stays under the limits: {parts} events, at most {} s each", longest / 1000);
     }
@@ -242,7 +282,7 @@ fn benign<'a>(
             things as f64 * self::hours(truth.from, truth.to)
         })
         .sum();
-    let device_hours = (devices as f64 * hours - attacked).max(0.0);
+    let device_hours = (tape.device_hours(recording.report_secs) - attacked).max(0.0);
     let mut by: BTreeMap<String, usize> = BTreeMap::new();
     for alarm in outside {
         *by.entry(name_of(alarm)).or_default() += 1;

@@ -31,10 +31,11 @@ pub use table::render;
 use tape::Tape;
 
 /// The shipped starter profiles: file name and text.
-pub const SHIPPED: [(&str, &str); 3] = [
+pub const SHIPPED: [(&str, &str); 4] = [
     ("device-network.json", include_str!("../../profiles/device-network.json")),
     ("logins-and-connections.json", include_str!("../../profiles/logins-and-connections.json")),
     ("messages.json", include_str!("../../profiles/messages.json")),
+    ("silence.json", include_str!("../../profiles/silence.json")),
 ];
 
 /// Windows end only when time goes on: a window and the lateness past the last event closes those
@@ -52,7 +53,7 @@ pub fn run(folder: &Folder, profiles: &[(String, String)]) -> Result<Stories, Da
         let recording = Recording::open(folder, capture)?;
         if recording.labelled {
             let tape = Tape::record(&recording);
-            let transitions = fold(&tape, &rules);
+            let transitions = fold(&tape, &rules, recording.knows_devices);
             judge::judge(capture, &recording, &tape, &transitions, &mut stories);
         }
     }
@@ -60,9 +61,10 @@ pub fn run(folder: &Folder, profiles: &[(String, String)]) -> Result<Stories, Da
 }
 
 /// All transitions of a capture.
-fn fold(tape: &Tape, rules: &Rules) -> Vec<Transition> {
+fn fold(tape: &Tape, rules: &Rules, knows_devices: bool) -> Vec<Transition> {
+    let registry = if knows_devices { registry(tape) } else { Registry::default() };
     let decoders = Decoders::default().with(Format::Recorded, Box::new(RecordedDecoder::new()));
-    let mut replay = Replay::new(Engine::new(decoders, 1, Vec::new()), rules, &registry(tape));
+    let mut replay = Replay::new(Engine::new(decoders, 1, Vec::new()), rules, &registry);
     let mut transitions = Vec::new();
     let mut keep = |transition| transitions.push(transition);
     for (at, payload) in tape.lines() {

@@ -25,6 +25,8 @@ pub struct Tape {
     /// Time and end of each line in `bytes`.
     ends: Vec<(Timestamp, usize)>,
     things: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// First and last time of each device.
+    lives: BTreeMap<String, (Timestamp, Timestamp)>,
     reports: Vec<ReportSum>,
     refused: u64,
 }
@@ -69,6 +71,10 @@ impl Tape {
         recorded::encode(event, &mut self.bytes);
         self.bytes.push(b'\n');
         self.ends.push((event.at, self.bytes.len()));
+        if let Some(thing) = who(&event.kind) {
+            let life = self.lives.entry(thing.to_owned()).or_insert((event.at, event.at));
+            *life = (life.0.min(event.at), life.1.max(event.at));
+        }
         match event.kind {
             EventKind::Connect(connect) => {
                 let addresses = self.things.entry(connect.client.to_owned()).or_default();
@@ -127,6 +133,16 @@ impl Tape {
         &self.things
     }
 
+    /// Hours of all devices between the first and the last that was heard of each; with reports,
+    /// the hours that these cover.
+    #[must_use]
+    pub fn device_hours(&self, report_secs: Option<u32>) -> f64 {
+        match report_secs {
+            Some(secs) => self.reports.len() as f64 * f64::from(secs) / 3600.0,
+            None => self.lives.values().map(|(from, to)| to.millis_since(*from) as f64 / 3_600_000.0).sum(),
+        }
+    }
+
     /// The reports in it.
     #[must_use]
     pub fn reports(&self) -> &[ReportSum] {
@@ -138,6 +154,26 @@ impl Tape {
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let times = || self.ends.iter().map(|(at, _)| *at);
         times().min().zip(times().max())
+    }
+}
+
+/// The device that an event is of.
+fn who<'a>(kind: &EventKind<'a>) -> Option<&'a str> {
+    match kind {
+        EventKind::Connect(connect) => Some(connect.client),
+        EventKind::Report { thing, .. } => Some(thing),
+        EventKind::Disconnect { client, .. }
+        | EventKind::Denied { client, .. }
+        | EventKind::Publish { client, .. }
+        | EventKind::Delivery { client, .. }
+        | EventKind::Subscribe { client, .. }
+        | EventKind::Unsubscribe { client, .. } => Some(client),
+        EventKind::AuthFailure(_)
+        | EventKind::ConnectionError { .. }
+        | EventKind::AdminChange { .. }
+        | EventKind::BrokerStart
+        | EventKind::BrokerStop
+        | EventKind::BrokerReload => None,
     }
 }
 
