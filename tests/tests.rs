@@ -11,6 +11,8 @@ mod command_line;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod datasets;
+#[cfg(test)]
 mod guard_rail;
 #[cfg(test)]
 mod log_file;
@@ -19,6 +21,8 @@ mod log_file;
 mod mosquitto;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod story;
 #[cfg(test)]

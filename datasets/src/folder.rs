@@ -131,7 +131,13 @@ impl Folder {
             return Ok(raw);
         }
         let found_bytes = u64::try_from(raw.len()).unwrap_or(u64::MAX);
-        Err(DatasetError::Damaged { path, found_bytes, found, bytes: entry.bytes, sha256: entry.sha256.to_owned() })
+        Err(DatasetError::Damaged {
+            path,
+            found_bytes,
+            found,
+            bytes: entry.bytes,
+            sha256: entry.sha256.to_owned(),
+        })
     }
 }
 

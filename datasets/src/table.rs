@@ -122,3 +122,58 @@ impl<'a> Row<'a> {
         Ok((secs * 1000.0 + 0.0005).floor() as i64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<(String, u64, Option<u16>, i64)>, TableError> {
+        let mut found = Vec::new();
+        rows(text.as_bytes(), &mut |row| {
+            found.push((
+                row.text("name")?.to_owned(),
+                row.count("n")?,
+                row.port("port")?,
+                row.millis("secs")?,
+            ));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn cells_are_read_by_the_name_of_their_column() {
+        let text = "secs,port,name,n\n0.007,5683.0,\"a,b\",7\n-,-,,(empty)\n1533042911.474174,0,c,0\n";
+        let expected = [
+            ("a,b".to_owned(), 7, Some(5683), 7),
+            (String::new(), 0, None, 0),
+            ("c".to_owned(), 0, Some(0), 1_533_042_911_474),
+        ];
+        assert_eq!(read(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let cases = [
+            ("secs,port,name\n1,2,a\n", "the column `n` is missing; found are secs, port, name"),
+            ("secs,port,name,n\n1,2,a,-3\n", "line 2: n: found `-3`; expected is a whole number"),
+            (
+                "secs,port,name,n\n1,65536,a,3\n",
+                "line 2: port: found `65536`; expected is a port, 0 to 65535",
+            ),
+            (
+                "secs,port,name,n\n1,2,a,3\nx,2,a,3\n",
+                "line 3: secs: found `x`; expected is a number of seconds, 0 to 1e11",
+            ),
+            (
+                "secs,port,name,n\nnan,2,a,3\n",
+                "line 2: secs: found `nan`; expected is a number of seconds, 0 to 1e11",
+            ),
+        ];
+        for (text, message) in cases {
+            assert_eq!(read(text).unwrap_err().to_string(), message);
+        }
+        let short = read("secs,port,name,n\n1,2\n").unwrap_err().to_string();
+        assert!(short.starts_with("line 2: CSV error"), "{short}");
+    }
+}

@@ -43,7 +43,9 @@ pub enum Command {
     #[command(after_help = "The same input gives the same output, to the byte.")]
     Replay(ReplayArguments),
     /// List, check and convert the public data sets that the engine is tried on.
-    #[command(after_help = "The data themselves are not part of this program. DIR has a folder for each set.")]
+    #[command(
+        after_help = "The data themselves are not part of this program. DIR has a folder for each set."
+    )]
     Datasets(DatasetsArguments),
     /// Run the attacks of the public captures against security profiles and print who caught what.
     #[command(after_help = "The same data sets and profiles give the same tables, to the byte.")]

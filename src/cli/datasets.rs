@@ -100,9 +100,9 @@ fn print_description(arguments: &DescribeArguments, folder: &Folder) -> anyhow::
     let checked: Vec<Result<(), DatasetError>> = set.files().map(|file| folder.verify(set, &file)).collect();
     let is_whole = checked.iter().all(Result::is_ok);
     if arguments.json {
-        let mut value = entry(set);
-        let problems: Vec<String> = checked.iter().filter_map(|it| Some(it.as_ref().err()?.to_string())).collect();
-        value["problems"] = problems.into();
+        let problems: Vec<String> =
+            checked.iter().filter_map(|it| Some(it.as_ref().err()?.to_string())).collect();
+        let value = json!({ "set": entry(set), "problems": problems });
         output::line(&serde_json::to_string_pretty(&value)?)?;
         return Ok(if is_whole { Exit::Done } else { Exit::Findings });
     }

@@ -140,9 +140,8 @@ pub(super) fn judge(
     for kind in kinds {
         stories.attacks.push(attack(capture, kind, &recording.truths, &matching));
     }
-    let is_false = |alarm: &&Alarm<'_>| {
-        !recording.truths.iter().any(|truth| matching.is_raised_by(alarm, truth))
-    };
+    let is_false =
+        |alarm: &&Alarm<'_>| !recording.truths.iter().any(|truth| matching.is_raised_by(alarm, truth));
     let outside = matching.alarms.iter().filter(is_false).map(|alarm| alarm.raised);
     stories.benign.extend(benign(capture, recording, tape, outside));
 }
@@ -154,8 +153,12 @@ fn is_about(alarm: &Transition, entity: &Entity, tape: &Tape) -> bool {
         (_, Entity::Anyone) => true,
         (EntityName::Thing(thing), Entity::Thing(name)) => thing == name,
         (EntityName::SourceIp(ip), Entity::Address(other)) => ip == other,
-        (EntityName::Thing(thing), Entity::Address(ip)) => addresses(thing).is_some_and(|all| all.contains(ip)),
-        (EntityName::SourceIp(ip), Entity::Thing(name)) => addresses(name).is_some_and(|all| all.contains(ip)),
+        (EntityName::Thing(thing), Entity::Address(ip)) => {
+            addresses(thing).is_some_and(|all| all.contains(ip))
+        }
+        (EntityName::SourceIp(ip), Entity::Thing(name)) => {
+            addresses(name).is_some_and(|all| all.contains(ip))
+        }
     }
 }
 
@@ -267,9 +270,10 @@ fn benign<'a>(
     let (from, to) = tape.span()?;
     let hours = hours(from, to);
     let devices = tape.things().len();
-    let whole = recording.truths.iter().any(|truth| {
-        truth.entities.contains(&Entity::Anyone) && truth.from <= from && truth.to >= to
-    });
+    let whole = recording
+        .truths
+        .iter()
+        .any(|truth| truth.entities.contains(&Entity::Anyone) && truth.from <= from && truth.to >= to);
     if whole {
         return None;
     }

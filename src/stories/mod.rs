@@ -92,5 +92,8 @@ fn fold(tape: &Tape, rules: &Rules, knows_devices: bool) -> Vec<Transition> {
 /// thing's name is followed all the same.
 fn registry(tape: &Tape) -> Registry {
     let names = tape.things().keys().filter_map(|name| name.parse().ok());
-    Registry { things: names.map(|name| (name, fleet::registry::Thing::default())).collect(), groups: BTreeMap::new() }
+    Registry {
+        things: names.map(|name| (name, fleet::registry::Thing::default())).collect(),
+        groups: BTreeMap::new(),
+    }
 }

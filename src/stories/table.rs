@@ -25,7 +25,11 @@ fn attack(row: &Attack) -> Vec<String> {
     let by: Vec<String> = row
         .by
         .iter()
-        .map(|(name, count)| if row.times == 1 { name.clone() } else { format!("{name} ({count})") })
+        .map(
+            |(name, count)| {
+                if row.times == 1 { short(name).into() } else { format!("{} ({count})", short(name)) }
+            },
+        )
         .collect();
     let after = match (row.after_secs, row.after_secs_max) {
         (Some(median), Some(longest)) if row.caught > 1 => format!("{median:.1} (max {longest:.1})"),
@@ -45,7 +49,7 @@ fn attack(row: &Attack) -> Vec<String> {
 }
 
 fn benign(row: &Benign) -> Vec<String> {
-    let by: Vec<String> = row.by.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    let by: Vec<String> = row.by.iter().map(|(name, count)| format!("{} ({count})", short(name))).collect();
     vec![
         row.data_set.to_owned(),
         row.capture.to_owned(),
@@ -56,6 +60,11 @@ fn benign(row: &Benign) -> Vec<String> {
         format!("{:.2}", row.per_day),
         by.join(", "),
     ]
+}
+
+/// The behavior without its profile; JSON has both.
+fn short(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, behavior)| behavior)
 }
 
 fn sums(stories: &Stories) -> String {

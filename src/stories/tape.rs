@@ -58,7 +58,8 @@ impl Tape {
             Record::LogLine(line) => {
                 now = now.max(stamp(line).unwrap_or(now));
                 log.tick(now, &mut |event| tape.push(event));
-                let arrival = if now == Timestamp::default() { Timestamp::from_millis(i64::MAX / 2) } else { now };
+                let arrival =
+                    if now == Timestamp::default() { Timestamp::from_millis(i64::MAX / 2) } else { now };
                 let decoded = log.decode(SOURCE, arrival, "", line, &mut |event| tape.push(event));
                 tape.refused += u64::from(matches!(decoded, detector::input::Decoded::Refused(_)));
             }
@@ -180,7 +181,8 @@ fn who<'a>(kind: &EventKind<'a>) -> Option<&'a str> {
 /// The time of a line that begins with seconds since 1970, as Mosquitto writes it unless told
 /// otherwise. It only decides how long the decoder waits for evidence; events have their own.
 fn stamp(line: &[u8]) -> Option<Timestamp> {
-    let digits = line.iter().position(|byte| !byte.is_ascii_digit()).filter(|&count| (9..=11).contains(&count))?;
+    let digits =
+        line.iter().position(|byte| !byte.is_ascii_digit()).filter(|&count| (9..=11).contains(&count))?;
     let (digits, rest) = line.split_at_checked(digits)?;
     let secs = std::str::from_utf8(digits).ok()?.parse().ok()?;
     rest.starts_with(b":").then(|| Timestamp::from_secs(secs))

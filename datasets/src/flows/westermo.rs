@@ -24,10 +24,20 @@ pub(crate) fn read(flows: &[u8], events: &[u8]) -> Result<Flows, TableError> {
             found.left_out += 1;
         }
         if let Some(device) = source {
-            found.flows.push(flow(row, device, target, [("sBytesSum", "sPackets"), ("rBytesSum", "rPackets")])?);
+            found.flows.push(flow(
+                row,
+                device,
+                target,
+                [("sBytesSum", "sPackets"), ("rBytesSum", "rPackets")],
+            )?);
         }
         if let Some(device) = target {
-            found.flows.push(flow(row, device, source, [("rBytesSum", "rPackets"), ("sBytesSum", "sPackets")])?);
+            found.flows.push(flow(
+                row,
+                device,
+                source,
+                [("rBytesSum", "rPackets"), ("sBytesSum", "sPackets")],
+            )?);
         }
         Ok(())
     })?;

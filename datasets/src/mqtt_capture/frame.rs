@@ -90,7 +90,8 @@ mod tests {
         let mut framer = Framer::default();
         let mut found = Vec::new();
         for piece in pieces {
-            framer.push(piece, &mut |it| found.push((it.first, it.remaining, it.body.to_vec(), it.unbounded)));
+            framer
+                .push(piece, &mut |it| found.push((it.first, it.remaining, it.body.to_vec(), it.unbounded)));
         }
         found
     }

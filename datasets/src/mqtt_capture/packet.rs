@@ -12,15 +12,38 @@ const FILTERS_MAX: usize = 256;
 /// A control packet that keeps the rules, with what events need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Packet<'a> {
-    Connect { level: u8, client: &'a str, user: Option<&'a str>, keep_alive_secs: u16 },
-    Connack { code: u8, assigned: Option<&'a str> },
-    Publish { topic: &'a str, bytes: u32 },
+    Connect {
+        level: u8,
+        client: &'a str,
+        user: Option<&'a str>,
+        keep_alive_secs: u16,
+    },
+    Connack {
+        code: u8,
+        assigned: Option<&'a str>,
+    },
+    Publish {
+        topic: &'a str,
+        bytes: u32,
+    },
     /// PUBACK or PUBREC of MQTT 5 with a reason code.
-    Refused { code: u8 },
-    Subscribe { id: u16, filters: Vec<&'a str> },
-    Suback { id: u16, codes: &'a [u8] },
-    Unsubscribe { filters: Vec<&'a str> },
-    Disconnect { code: u8 },
+    Refused {
+        code: u8,
+    },
+    Subscribe {
+        id: u16,
+        filters: Vec<&'a str>,
+    },
+    Suback {
+        id: u16,
+        codes: &'a [u8],
+    },
+    Unsubscribe {
+        filters: Vec<&'a str>,
+    },
+    Disconnect {
+        code: u8,
+    },
     /// One that tells nothing to us.
     Other,
 }

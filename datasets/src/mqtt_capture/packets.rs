@@ -41,8 +41,8 @@ pub(super) fn read(
     counts: &mut CaptureCounts,
     sink: &mut dyn FnMut(&Segment<'_>, &mut CaptureCounts),
 ) -> Result<(), CaptureError> {
-    let mut reader =
-        create_reader(BLOCK_BYTES_MAX, std::io::Cursor::new(bytes.to_vec())).map_err(|_| CaptureError::NotACapture)?;
+    let mut reader = create_reader(BLOCK_BYTES_MAX, std::io::Cursor::new(bytes.to_vec()))
+        .map_err(|_| CaptureError::NotACapture)?;
     let mut interfaces: Vec<Interface> = Vec::new();
     loop {
         let consumed = match reader.next() {
@@ -75,7 +75,9 @@ fn damaged(counts: &CaptureCounts, reason: String) -> CaptureError {
 /// Without the bytes that the parser shows.
 fn reason(error: &PcapError<&[u8]>) -> String {
     match error {
-        PcapError::NomError(_, kind) | PcapError::OwnedNomError(_, kind) => format!("a block is no block ({kind:?})"),
+        PcapError::NomError(_, kind) | PcapError::OwnedNomError(_, kind) => {
+            format!("a block is no block ({kind:?})")
+        }
         PcapError::Incomplete(_) | PcapError::UnexpectedEof => "it ends inside of a block".to_owned(),
         PcapError::BufferTooSmall => format!("a block has more than {BLOCK_BYTES_MAX} bytes"),
         PcapError::Eof | PcapError::ReadError | PcapError::HeaderNotRecognized => format!("{error:?}"),

@@ -48,6 +48,9 @@ pub(super) struct Sessions {
     clients: BTreeMap<String, Key>,
 }
 
+/// Type and flags of CONNECT.
+const CONNECT: u8 = 0x10;
+
 /// Client, then broker.
 type Key = (SocketAddr, SocketAddr);
 
@@ -202,6 +205,10 @@ impl Connection {
                 step.counts.gaps += 1;
             }
         }
+        // Something else than MQTT may never complete what would be a packet.
+        if up && matches!(self.state, State::Open) && ready.first().is_some_and(|&first| first != CONNECT) {
+            self.malformed.get_or_insert("the first packet is no CONNECT");
+        }
         let mut frames = std::mem::take(if up { &mut self.up_frames } else { &mut self.down_frames });
         frames.push(&ready, &mut |packet| self.packet(up, &packet, step));
         *(if up { &mut self.up_frames } else { &mut self.down_frames }) = frames;
@@ -227,10 +234,10 @@ impl Connection {
                 return;
             }
         };
-        if up { self.from_client(packet, step) } else { self.from_broker(packet, step) }
+        if up { self.client_sent(packet, step) } else { self.broker_sent(packet, step) }
     }
 
-    fn from_client(&mut self, packet: Packet<'_>, step: &mut Step<'_>) {
+    fn client_sent(&mut self, packet: Packet<'_>, step: &mut Step<'_>) {
         match (packet, &mut self.state) {
             (Packet::Connect { level, client, user, keep_alive_secs }, State::Open) => {
                 (self.level, self.keep_alive_secs) = (level, keep_alive_secs);
@@ -247,7 +254,9 @@ impl Connection {
             (Packet::Publish { topic, bytes }, State::Asked { held, .. }) => {
                 hold(held, Held::Publish { topic: topic.to_owned(), bytes }, step.counts);
             }
-            (Packet::Disconnect { .. }, State::Asked { held, .. }) => hold(held, Held::Disconnect, step.counts),
+            (Packet::Disconnect { .. }, State::Asked { held, .. }) => {
+                hold(held, Held::Disconnect, step.counts)
+            }
             (Packet::Disconnect { .. }, State::Accepted { .. }) => {
                 self.over(DisconnectReason::Clean, "", step);
             }
@@ -269,7 +278,7 @@ impl Connection {
         }
     }
 
-    fn from_broker(&mut self, packet: Packet<'_>, step: &mut Step<'_>) {
+    fn broker_sent(&mut self, packet: Packet<'_>, step: &mut Step<'_>) {
         match (packet, &self.state) {
             (Packet::Connack { code: 0, assigned }, State::Asked { .. }) => self.accepted(assigned, step),
             (Packet::Connack { code, .. }, State::Asked { .. }) => self.refused(code, step),
@@ -281,7 +290,9 @@ impl Connection {
                 step.tell(EventKind::Denied { client, action: Action::Publish, topic: "" });
             }
             (Packet::Suback { id, codes }, State::Accepted { client }) => {
-                let Some(index) = self.subscriptions.iter().position(|(asked, _)| *asked == id) else { return };
+                let Some(index) = self.subscriptions.iter().position(|(asked, _)| *asked == id) else {
+                    return;
+                };
                 let Some((_, filters)) = self.subscriptions.remove(index) else { return };
                 for (filter, code) in filters.iter().zip(codes) {
                     step.tell(if *code < 0x80 {
@@ -299,7 +310,9 @@ impl Connection {
     }
 
     fn accepted(&mut self, assigned: Option<&str>, step: &mut Step<'_>) {
-        let State::Asked { client, user, held } = std::mem::replace(&mut self.state, State::Over) else { return };
+        let State::Asked { client, user, held } = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
         let client = match (client.is_empty(), assigned) {
             (false, _) => client,
             (true, Some(assigned)) => assigned.to_owned(),
@@ -337,7 +350,9 @@ impl Connection {
 
     /// A refused CONNECT: codes of section 3.2.2.3 (MQTT 3.1.1) and 3.2.2.2 (MQTT 5.0).
     fn refused(&mut self, code: u8, step: &mut Step<'_>) {
-        let State::Asked { client, user, .. } = std::mem::replace(&mut self.state, State::Over) else { return };
+        let State::Asked { client, user, .. } = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
         match code {
             4 | 5 | 0x86 | 0x87 | 0x8a | 0x8c => step.tell(EventKind::AuthFailure(AuthFailure {
                 claimed_client: Some(client.as_str()).filter(|client| !client.is_empty()),

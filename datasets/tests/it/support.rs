@@ -1,9 +1,6 @@
 //! Where the data sets are, and tables in plain form.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use datasets::{
     catalogue::DataSet,
@@ -80,8 +77,9 @@ pub(crate) fn kind(kind: &EventKind<'_>) -> &'static str {
         EventKind::Unsubscribe { .. } => "unsubscribe",
         EventKind::Report { .. } => "report",
         EventKind::ConnectionError { .. } => "connection-error",
-        EventKind::AdminChange { .. } | EventKind::BrokerStart | EventKind::BrokerStop | EventKind::BrokerReload => {
-            "broker"
-        }
+        EventKind::AdminChange { .. }
+        | EventKind::BrokerStart
+        | EventKind::BrokerStop
+        | EventKind::BrokerReload => "broker",
     }
 }
