@@ -127,7 +127,9 @@ impl<'a> Row<'a> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(String, u64, Option<u16>, i64)>, TableError> {
+    type Cells = (String, u64, Option<u16>, i64);
+
+    fn read(text: &str) -> Result<Vec<Cells>, TableError> {
         let mut found = Vec::new();
         rows(text.as_bytes(), &mut |row| {
             found.push((

@@ -93,4 +93,5 @@ pub fn fuzz(bytes: &[u8]) {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the packets made in tests are short")]
 mod tests;

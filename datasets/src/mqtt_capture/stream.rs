@@ -89,6 +89,7 @@ impl Direction {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the streams made in tests are short")]
 mod tests {
     use proptest::prelude::*;
 
