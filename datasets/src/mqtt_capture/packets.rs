@@ -10,6 +10,10 @@ use super::{BROKER_PORT, CaptureCounts, CaptureError};
 
 /// Room for the largest block of a file, bytes. Offloading network cards make "packets" of 64 KiB.
 const BLOCK_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the shortest block of pcapng: its type, and its length twice.
+const BLOCK_BYTES_MIN: u32 = 12;
+/// Type of a pcapng section's first block, the same in both byte orders.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 /// Interfaces of a pcapng section; packets of later ones are left out.
 const INTERFACES_MAX: usize = 1024;
 
@@ -44,7 +48,12 @@ pub(super) fn read(
     let mut reader = create_reader(BLOCK_BYTES_MAX, std::io::Cursor::new(bytes.to_vec()))
         .map_err(|_| CaptureError::NotACapture)?;
     let mut interfaces: Vec<Interface> = Vec::new();
+    let is_pcapng = bytes.starts_with(&SECTION);
+    let mut big_endian = false;
     loop {
+        if is_pcapng && !is_block(reader.data(), &mut big_endian) {
+            return Err(damaged(counts, format!("a block has fewer than {BLOCK_BYTES_MIN} bytes")));
+        }
         let consumed = match reader.next() {
             Ok((consumed, block)) => {
                 take_block(&block, &mut interfaces, counts, sink);
@@ -66,6 +75,19 @@ pub(super) fn read(
             return Err(damaged(counts, format!("a block has more than {BLOCK_BYTES_MAX} bytes")));
         }
     }
+}
+
+/// Whether what follows states a length that a pcapng block can have: the parser takes less for
+/// granted and subtracts. A section's first block says in which byte order the next ones are.
+fn is_block(data: &[u8], big_endian: &mut bool) -> bool {
+    let word = |from: usize| data.get(from..from + 4).and_then(|bytes| bytes.try_into().ok());
+    if data.starts_with(&SECTION) {
+        *big_endian = word(8) == Some([0x1a, 0x2b, 0x3c, 0x4d]);
+        return true;
+    }
+    let number = if *big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+    // Too few bytes to tell: the parser asks for more.
+    word(4).is_none_or(|length| number(length) >= BLOCK_BYTES_MIN)
 }
 
 fn damaged(counts: &CaptureCounts, reason: String) -> CaptureError {

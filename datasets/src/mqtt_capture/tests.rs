@@ -295,6 +295,24 @@ fn a_capture_that_ends_inside_of_a_packet_says_so() {
     assert_eq!(events, 0);
 }
 
+/// Found by fuzzing: the parser of capture files subtracts 12 from a block's length.
+#[test]
+fn a_block_that_is_shorter_than_a_block_is_damage() {
+    let words = |order: fn(u32) -> [u8; 4], length: u32| -> Vec<u8> {
+        let section = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 0x0001_0000, u32::MAX, u32::MAX, 28];
+        let block = [0x7777, length, 0, length, length];
+        section.into_iter().chain(block).flat_map(order).collect()
+    };
+    for order in [u32::to_le_bytes, u32::to_be_bytes] {
+        for length in 0..12 {
+            let error = decode(&words(order, length), &mut |_| ()).unwrap_err();
+            assert_eq!(error.to_string(), "is damaged after 0 packets: a block has fewer than 12 bytes");
+        }
+        let file = words(order, 20);
+        assert_eq!(decode(&file, &mut |_| ()).unwrap(), CaptureCounts::default());
+    }
+}
+
 /// Any packets of two clients, most of them MQTT.
 fn any_packets() -> impl Strategy<Value = Vec<(u32, u16, bool, u8, Vec<u8>)>> {
     let payload = prop_oneof![
