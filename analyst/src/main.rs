@@ -1,0 +1,3 @@
+//! stub
+use polars as _;
+fn main() {}

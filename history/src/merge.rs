@@ -1,0 +1,139 @@
+//! Reads several parts as one, series after series.
+
+use std::sync::Arc;
+
+use crate::{
+    chunk::Sample,
+    error::HistoryError,
+    key::Key,
+    part::{Entries, Footer, FrameOf, Part, decode},
+};
+
+/// Parts with the names of all of them.
+#[derive(Debug)]
+pub(crate) struct Union<'a> {
+    parts: Vec<(&'a Part, Arc<Footer>)>,
+    /// Sorted, each once.
+    pub(crate) names: Vec<String>,
+    /// For each part, the place of its names among all.
+    places: Vec<Vec<u32>>,
+}
+
+impl<'a> Union<'a> {
+    pub(crate) fn of(parts: &'a [Arc<Part>]) -> Result<Self, HistoryError> {
+        let parts: Vec<(&Part, Arc<Footer>)> = parts
+            .iter()
+            .map(|part| Ok((part.as_ref(), part.footer()?)))
+            .collect::<Result<_, HistoryError>>()?;
+        let mut lists = Vec::new();
+        for (part, footer) in &parts {
+            let mut names = Vec::with_capacity(footer.things as usize);
+            for frame in &footer.names {
+                names.extend(part.names(frame.offset)?);
+            }
+            lists.push(names);
+        }
+        let mut names: Vec<String> = lists.concat();
+        names.sort_unstable();
+        names.dedup();
+        let place = |name: &String| names.binary_search(name).ok().and_then(|at| u32::try_from(at).ok());
+        let places = lists
+            .iter()
+            .map(|list| list.iter().map(|name| place(name).unwrap_or(u32::MAX)).collect())
+            .collect();
+        Ok(Self { parts, names, places })
+    }
+
+    /// All keys, sorted, each once.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> =
+            self.parts.iter().flat_map(|(_, footer)| footer.keys.iter().map(|of| of.key.clone())).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Hands every series of a key to `sink`, in order of the names, each with its samples in order
+    /// of time. Where parts hold a window twice, the first part counts.
+    pub(crate) fn series(
+        &self,
+        key: &Key,
+        sink: &mut dyn FnMut(u32, &[Sample]) -> Result<(), HistoryError>,
+    ) -> Result<(), HistoryError> {
+        let mut readers = Vec::new();
+        for ((part, footer), places) in self.parts.iter().zip(&self.places) {
+            if let Ok(index) = footer.keys.binary_search_by(|of| of.key.cmp(key))
+                && let Some(of) = footer.keys.get(index)
+            {
+                let mut reader = Reader {
+                    part,
+                    frames: of.frames.iter(),
+                    places,
+                    offset: 0,
+                    payload: Vec::new(),
+                    at: 0,
+                    after: 0,
+                    current: None,
+                };
+                reader.advance(key)?;
+                readers.push(reader);
+            }
+        }
+        let least = |readers: &[Reader<'_>]| {
+            readers.iter().filter_map(|reader| reader.current.as_ref().map(|current| current.0)).min()
+        };
+        while let Some(number) = least(&readers) {
+            let (mut samples, mut from) = (Vec::new(), 0);
+            for reader in &mut readers {
+                if let Some((_, own)) = reader.current.take_if(|current| current.0 == number) {
+                    from += 1;
+                    if samples.is_empty() {
+                        samples = own
+                    } else {
+                        samples.extend(own)
+                    }
+                    reader.advance(key)?;
+                }
+            }
+            if from > 1 {
+                samples.sort_by_key(|sample| sample.0);
+                samples.dedup_by_key(|sample| sample.0);
+            }
+            sink(number, &samples)?;
+        }
+        Ok(())
+    }
+}
+
+/// One part's series of a key.
+struct Reader<'a> {
+    part: &'a Part,
+    frames: std::slice::Iter<'a, FrameOf>,
+    places: &'a [u32],
+    offset: u64,
+    payload: Vec<u8>,
+    /// Bytes of the payload that are read, and the number of the thing before.
+    at: usize,
+    after: u32,
+    current: Option<(u32, Vec<Sample>)>,
+}
+
+impl Reader<'_> {
+    fn advance(&mut self, key: &Key) -> Result<(), HistoryError> {
+        if self.at >= self.payload.len() {
+            let Some(frame) = self.frames.next() else { return Ok(()) };
+            self.payload = self.part.frame(frame.offset)?;
+            (self.offset, self.at, self.after) = (frame.offset, 0, frame.first_number);
+        }
+        let damaged = |found| self.part.damaged_at(self.offset, found);
+        let mut entries = Entries::new(self.payload.get(self.at..).unwrap_or_default(), self.after);
+        let entry = entries.next().map_err(damaged)?;
+        let (number, chunks) = entry.ok_or_else(|| damaged("a frame of values is empty"))?;
+        let samples = decode(chunks, key).map_err(damaged)?;
+        self.at = self.payload.len() - entries.left();
+        self.after = number;
+        let place = self.places.get(number as usize).copied();
+        self.current = Some((place.ok_or_else(|| damaged("a thing has no name"))?, samples));
+        Ok(())
+    }
+}
