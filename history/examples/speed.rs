@@ -11,7 +11,7 @@
     reason = "a measurement, not the product"
 )]
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use fleet::time::Timestamp;
 use history::{Block, History, Options, Query, Row, Value};
@@ -52,8 +52,8 @@ fn main() {
     let (history, _) =
         History::open(dir.path(), Options { days: 60, bytes_max: u64::MAX, ..Options::default() }, u64::MAX)
             .unwrap();
-    let names: Vec<Arc<str>> = (0..things).map(|thing| format!("plant-7/pump-{thing:06}").into()).collect();
-    let metric_names: Vec<Arc<str>> =
+    let names: Vec<String> = (0..things).map(|thing| format!("plant-7/pump-{thing:06}")).collect();
+    let metric_names: Vec<String> =
         (0..metrics)
             .map(|metric| {
                 if metric < 5 {
@@ -68,16 +68,17 @@ fn main() {
     for window in 1..=windows {
         let end = Timestamp::from_millis(START + window as i64 * 300_000);
         for (metric, name) in metric_names.iter().enumerate() {
-            let row = |(thing, name): (usize, &Arc<str>)| Row {
-                thing: Arc::clone(name),
+            let row = |(thing, name): (usize, &String)| Row {
+                thing: name.clone(),
                 value: value(metric % 5, thing as u64, window),
             };
             let block = Block {
                 seq: window,
                 end,
                 window_secs: 300,
-                metric: Arc::clone(name),
-                dimension: "".into(),
+                metric: name.clone(),
+                dimension: String::new(),
+                aggregate: "sum".into(),
                 rows: names.iter().enumerate().map(row).collect(),
             };
             let start = Instant::now();
@@ -127,8 +128,8 @@ fn main() {
 
 fn measure(
     history: &History,
-    names: &[Arc<str>],
-    metrics: &[Arc<str>],
+    names: &[String],
+    metrics: &[String],
     days: usize,
     rounds: u64,
 ) -> (Vec<f64>, usize) {
@@ -138,6 +139,7 @@ fn measure(
             thing: &names[random(round) as usize % names.len()],
             metric: &metrics[round as usize % metrics.len()],
             dimension: "",
+            aggregate: None,
             window_secs: None,
             from: Timestamp::from_millis(START),
             to: Timestamp::from_millis(START + (days as i64 + 1) * 86_400_000),

@@ -21,8 +21,10 @@ pub(crate) struct Head {
     key_ids: HashMap<Key, u32>,
     pub(crate) keys: Vec<Key>,
     pub(crate) blocks: Vec<HeadBlock>,
+    /// The last block of each key.
+    last: Vec<usize>,
     pub(crate) points: usize,
-    /// Bytes of names and lists, which may be long.
+    /// Bytes of names, lists and blocks.
     pub(crate) text_bytes: usize,
 }
 
@@ -31,8 +33,9 @@ pub(crate) struct Head {
 pub(crate) struct HeadBlock {
     pub(crate) key: u32,
     pub(crate) end: i64,
-    /// INVARIANT: increasing.
     pub(crate) ids: Vec<u32>,
+    /// Whether the ids increase; else a thing may come several times, and the last counts.
+    sorted: bool,
     pub(crate) column: Column,
 }
 
@@ -44,6 +47,25 @@ pub(crate) enum Column {
 }
 
 impl Column {
+    fn extend(&mut self, other: Self) {
+        match (self, other) {
+            (Self::Numbers(numbers), Self::Numbers(more)) => numbers.extend(more),
+            (Self::Mixed(cells), other) => cells.extend(other.into_cells()),
+            (own, other) => {
+                let mut cells = std::mem::replace(own, Self::Mixed(Vec::new())).into_cells();
+                cells.extend(other.into_cells());
+                *own = Self::Mixed(cells);
+            }
+        }
+    }
+
+    fn into_cells(self) -> Vec<Cell> {
+        match self {
+            Self::Numbers(numbers) => numbers.into_iter().map(Cell::Number).collect(),
+            Self::Mixed(cells) => cells,
+        }
+    }
+
     pub(crate) fn cell(&self, row: usize) -> Option<Cell> {
         match self {
             Self::Numbers(numbers) => numbers.get(row).map(|&number| Cell::Number(number)),
@@ -92,6 +114,8 @@ impl Head {
                 None => too_long += 1,
             }
         }
+        // Stable, so that of a thing that comes twice the last row is the first.
+        rows.reverse();
         rows.sort_by_key(|row| row.0);
         rows.dedup_by_key(|row| row.0);
         let fresh = self.names.get(known..).unwrap_or_default();
@@ -101,7 +125,7 @@ impl Head {
         let (ids, cells): (Vec<u32>, Vec<Cell>) = rows.into_iter().unzip();
         put_ids(&ids, &mut payload);
         let column = put_column(cells, &mut payload);
-        self.push(HeadBlock { key, end: block.end.millis(), ids, column });
+        self.push(HeadBlock { key, end: block.end.millis(), ids, sorted: true, column });
         Taken { payload, rows: taken, too_long }
     }
 
@@ -111,13 +135,29 @@ impl Head {
             let list = |cell: &Cell| if let Cell::List(list) = cell { list.len() } else { 0 };
             self.text_bytes += cells.iter().map(list).sum::<usize>();
         }
+        // Lists come one by one as they are reported: those of a window are put together.
+        let last = self.last.get_mut(block.key as usize);
+        if let Some(before) = last.as_ref().and_then(|last| self.blocks.get_mut(**last))
+            && before.key == block.key
+            && before.end == block.end
+        {
+            before.sorted = false;
+            before.ids.extend(block.ids);
+            before.column.extend(block.column);
+            return;
+        }
+        if let Some(last) = last {
+            *last = self.blocks.len();
+        }
+        self.text_bytes += size_of::<HeadBlock>();
         self.blocks.push(block);
     }
 
     fn key(&mut self, block: &Block, payload: &mut Vec<u8>) -> u32 {
         let key = Key {
-            metric: block.metric.as_ref().into(),
-            dimension: block.dimension.as_ref().into(),
+            metric: block.metric.as_str().into(),
+            dimension: block.dimension.as_str().into(),
+            aggregate: block.aggregate.as_str().into(),
             window_secs: block.window_secs,
         };
         if let Some(&id) = self.key_ids.get(&key) {
@@ -133,13 +173,14 @@ impl Head {
         let id = number(self.keys.len());
         self.key_ids.insert(key.clone(), id);
         self.keys.push(key);
+        self.last.push(usize::MAX);
         id
     }
 
-    fn id(&mut self, name: &Arc<str>) -> u32 {
+    fn id(&mut self, name: &str) -> u32 {
         match self.ids.get(name) {
             Some(&id) => id,
-            None => self.add_name(Arc::clone(name)),
+            None => self.add_name(name.into()),
         }
     }
 
@@ -174,7 +215,7 @@ impl Head {
         fresh.into_iter().for_each(|name| {
             self.add_name(name);
         });
-        self.push(HeadBlock { key, end, ids, column });
+        self.push(HeadBlock { key, end, ids, sorted: true, column });
         Some(())
     }
 
@@ -188,7 +229,11 @@ impl Head {
         let Some(&id) = self.ids.get(thing) else { return };
         for block in &self.blocks {
             let Some(key) = self.keys.get(block.key as usize).filter(|key| wanted(key)) else { continue };
-            let row = block.ids.binary_search(&id).ok();
+            let row = if block.sorted {
+                block.ids.binary_search(&id).ok()
+            } else {
+                block.ids.iter().rposition(|&found| found == id)
+            };
             if let Some(cell) = row.and_then(|row| block.column.cell(row)) {
                 each(key, (block.end, cell));
             }

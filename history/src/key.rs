@@ -14,6 +14,8 @@ pub struct Key {
     pub metric: Box<str>,
     /// Dimension as its producer writes it; empty for none.
     pub dimension: Box<str>,
+    /// How the window's observations became a value, such as `sum` or `max`.
+    pub aggregate: Box<str>,
     /// Length of the windows, seconds.
     pub window_secs: u32,
 }
@@ -22,12 +24,14 @@ impl Key {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
         put_bytes(out, self.metric.as_bytes());
         put_bytes(out, self.dimension.as_bytes());
+        put_bytes(out, self.aggregate.as_bytes());
         put_uvarint(out, u64::from(self.window_secs));
     }
 
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
-        let (metric, dimension) = (cursor.text()?.into(), cursor.text()?.into());
-        Some(Self { metric, dimension, window_secs: cursor.u32()? })
+        let (metric, dimension, aggregate) =
+            (cursor.text()?.into(), cursor.text()?.into(), cursor.text()?.into());
+        Some(Self { metric, dimension, aggregate, window_secs: cursor.u32()? })
     }
 }
 

@@ -49,7 +49,7 @@ pub use self::{
     error::HistoryError,
     key::{DAY_MS, Key, day_name, day_of},
     maintain::Maintained,
-    query::{Answer, Day, Point, Query},
+    query::{Answer, Day, DaySink, Point, Query},
     store::{Appended, History, Options, Recovery, Stats},
     value::{Block, LIST_BYTES_MAX, Row, Value},
 };

@@ -13,7 +13,7 @@ use crate::{
     files,
     key::DAY_MS,
     merge::Union,
-    part::{self, Part, PartWriter},
+    part::{self, Origin, Part, PartWriter},
     store::{History, State, locked},
 };
 
@@ -68,7 +68,7 @@ impl History {
         Ok(done)
     }
 
-    /// The parts of the days that are over, one part a day.
+    /// Makes the oldest log that waits into parts; false if none waits.
     pub(crate) fn seal_one(&self) -> Result<bool, HistoryError> {
         let _one = locked(&self.inner.sealing);
         let first = self.inner.read_state().sealing.first().cloned();
@@ -84,7 +84,7 @@ impl History {
             let mut state = self.inner.write_state();
             state.sealing.remove(0);
             state.parts.extend(parts);
-            state.parts.sort_by_key(|part| part.id());
+            state.parts.sort_by_key(|part| part.age());
         }
         files::delete(&log)?;
         Ok(true)
@@ -102,7 +102,7 @@ impl History {
                 return Some((parts.into_iter().cloned().collect(), WHOLE));
             }
             let mut levels: BTreeMap<u8, Vec<&Arc<Part>>> = BTreeMap::new();
-            parts.into_iter().for_each(|part| levels.entry(part.level).or_default().push(part));
+            parts.into_iter().for_each(|part| levels.entry(part.origin.level).or_default().push(part));
             for (level, parts) in levels {
                 if parts.len() >= TIER && level < WHOLE - 1 {
                     return Some((parts.into_iter().cloned().collect(), level + 1));
@@ -116,8 +116,9 @@ impl History {
         let dir = &self.inner.dir;
         let Some(first) = parts.first() else { return Ok(()) };
         let number = self.inner.number();
-        let replaces = parts.iter().map(|part| part.id()).collect();
-        let mut writer = PartWriter::create(part::path_of(dir, number, 0), first.day, level, replaces)?;
+        let newest = parts.iter().map(|part| part.origin.newest).max().unwrap_or_default();
+        let origin = Origin { level, newest, replaces: parts.iter().map(|part| part.id()).collect() };
+        let mut writer = PartWriter::create(part::path_of(dir, number, 0), first.day, origin)?;
         let union = Union::of(parts)?;
         writer.names(&union.names)?;
         for key in union.keys() {
@@ -128,8 +129,9 @@ impl History {
         let merged = Arc::new(Part::open(files::Named { number, nth: 0, path })?);
         {
             let mut state = self.inner.write_state();
-            state.parts.retain(|part| !merged.replaces.contains(&part.id()));
+            state.parts.retain(|part| !merged.origin.replaces.contains(&part.id()));
             state.parts.push(Arc::clone(&merged));
+            state.parts.sort_by_key(|part| part.age());
         }
         parts.iter().try_for_each(|part| files::delete(&part.name.path))
     }

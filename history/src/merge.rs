@@ -9,7 +9,10 @@ use crate::{
     part::{Entries, Footer, FrameOf, Part, decode},
 };
 
-/// Parts with the names of all of them.
+/// Takes a series: the place of its name, and its samples.
+pub(crate) type SeriesSink<'a> = dyn FnMut(u32, &[Sample]) -> Result<(), HistoryError> + 'a;
+
+/// Parts, the oldest first, with the names of all of them.
 #[derive(Debug)]
 pub(crate) struct Union<'a> {
     parts: Vec<(&'a Part, Arc<Footer>)>,
@@ -54,12 +57,8 @@ impl<'a> Union<'a> {
     }
 
     /// Hands every series of a key to `sink`, in order of the names, each with its samples in order
-    /// of time. Where parts hold a window twice, the first part counts.
-    pub(crate) fn series(
-        &self,
-        key: &Key,
-        sink: &mut dyn FnMut(u32, &[Sample]) -> Result<(), HistoryError>,
-    ) -> Result<(), HistoryError> {
+    /// of time. Where parts hold a window twice, the last part counts.
+    pub(crate) fn series(&self, key: &Key, sink: &mut SeriesSink<'_>) -> Result<(), HistoryError> {
         let mut readers = Vec::new();
         for ((part, footer), places) in self.parts.iter().zip(&self.places) {
             if let Ok(index) = footer.keys.binary_search_by(|of| of.key.cmp(key))
@@ -97,7 +96,13 @@ impl<'a> Union<'a> {
             }
             if from > 1 {
                 samples.sort_by_key(|sample| sample.0);
-                samples.dedup_by_key(|sample| sample.0);
+                samples.dedup_by(|later, kept| {
+                    let same = later.0 == kept.0;
+                    if same {
+                        std::mem::swap(later, kept);
+                    }
+                    same
+                });
             }
             sink(number, &samples)?;
         }

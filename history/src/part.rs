@@ -21,7 +21,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    footer::{Footer, FrameOf, KeyFrames},
+    footer::{Footer, FrameOf, Origin},
     write::{PartWriter, write_head},
 };
 use crate::{
@@ -44,12 +44,10 @@ pub(crate) struct Part {
     file: File,
     pub(crate) bytes: u64,
     pub(crate) day: i64,
-    pub(crate) level: u8,
+    pub(crate) origin: Origin,
     pub(crate) points: u64,
     /// Earliest and latest window end.
     pub(crate) range: (i64, i64),
-    /// Parts whose values it holds.
-    pub(crate) replaces: Vec<(u64, u32)>,
     footer_at: u64,
     pub(crate) footer_bytes: usize,
     footer: Mutex<Option<Arc<Footer>>>,
@@ -80,16 +78,20 @@ impl Part {
             file,
             bytes,
             day: footer.day,
-            level: footer.level,
+            origin: footer.origin.clone(),
             points: footer.points,
             range: footer.range,
-            replaces: footer.replaces.clone(),
             footer_at,
             footer_bytes: payload.len(),
             footer: Mutex::new(None),
             damaged: AtomicBool::new(false),
             name,
         })
+    }
+
+    /// Orders parts by how new their values are.
+    pub(crate) const fn age(&self) -> (u64, u64, u32) {
+        (self.origin.newest, self.name.number, self.name.nth)
     }
 
     pub(crate) const fn id(&self) -> (u64, u32) {
@@ -226,8 +228,10 @@ impl<'a> Entries<'a> {
 
 fn read_frame(file: &File, path: &Path, offset: u64, file_bytes: u64) -> Result<Vec<u8>, HistoryError> {
     let mut header = [0; frame::HEADER_BYTES];
+    let after = offset.checked_add(frame::HEADER_BYTES as u64).filter(|&after| after <= file_bytes);
+    let after = after.ok_or_else(|| HistoryError::damaged(path, offset, "a frame begins after the end"))?;
     file.read_exact_at(&mut header, offset).map_err(HistoryError::io(path, "read"))?;
-    let room = file_bytes.saturating_sub(offset + frame::HEADER_BYTES as u64);
+    let room = file_bytes - after;
     let len = frame::len_of(header).filter(|&len| len as u64 <= room);
     let len =
         len.ok_or_else(|| HistoryError::damaged(path, offset, "the length of a frame is impossible"))?;

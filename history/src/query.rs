@@ -23,6 +23,8 @@ pub struct Query<'a> {
     pub metric: &'a str,
     /// Dimension; empty for the values without one.
     pub dimension: &'a str,
+    /// How the windows' observations became values; any way, if it is not given.
+    pub aggregate: Option<&'a str>,
     /// Length of the windows, seconds; any, if it is not given.
     pub window_secs: Option<u32>,
     /// Earliest window end.
@@ -40,6 +42,8 @@ pub struct Point {
     pub end: Timestamp,
     /// Length of its window, seconds.
     pub window_secs: u32,
+    /// How its observations became the value.
+    pub aggregate: Arc<str>,
     /// The value.
     pub value: Value,
 }
@@ -47,7 +51,7 @@ pub struct Point {
 /// The values found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// In order of window end, then of window length.
+    /// In order of window end, then of window length, then of aggregate.
     pub points: Vec<Point>,
     /// Whether there are more: ask again from the last one's end on, and pass that one over.
     pub more: bool,
@@ -66,7 +70,11 @@ pub struct Day {
     pub sealed: bool,
 }
 
-type Found = BTreeMap<(i64, u32), Cell>;
+/// Window end, number of the key, value.
+type Found = Vec<(i64, usize, Cell)>;
+
+/// Takes a series of a day: its key, its thing, and its values in order of time.
+pub type DaySink<'a> = dyn FnMut(&Key, &str, Vec<(Timestamp, Value)>) -> ControlFlow<()> + 'a;
 
 impl History {
     /// The values of one thing and metric, in order.
@@ -82,40 +90,60 @@ impl History {
         let wanted = |key: &Key| {
             *key.metric == *query.metric
                 && *key.dimension == *query.dimension
+                && query.aggregate.is_none_or(|aggregate| aggregate == &*key.aggregate)
                 && query.window_secs.is_none_or(|secs| secs == key.window_secs)
         };
-        let mut found = Found::new();
-        let mut days: BTreeMap<i64, Vec<Arc<Part>>> = BTreeMap::new();
-        let mut put = |key: &Key, (end, cell)| {
-            if (first..=last).contains(&end) {
-                found.entry((end, key.window_secs)).or_insert(cell);
+        let mut keys: Vec<Key> = Vec::new();
+        let mut number = |key: &Key| match keys.iter().position(|known| known == key) {
+            Some(number) => number,
+            None => {
+                keys.push(key.clone());
+                keys.len() - 1
             }
         };
+        let mut of_heads = Found::new();
+        let mut days: BTreeMap<i64, Vec<Arc<Part>>> = BTreeMap::new();
         {
             let state = self.inner.read_state();
-            let heads = state.sealing.iter().map(|(head, ..)| head.as_ref()).chain([&state.open]);
-            heads.for_each(|head| head.find(query.thing, &wanted, &mut put));
+            for head in state.sealing.iter().map(|(head, ..)| head.as_ref()).chain([&state.open]) {
+                let mut put = |key: &Key, (end, cell)| of_heads.push((end, number(key), cell));
+                head.find(query.thing, &wanted, &mut put);
+            }
             let overlaps = |part: &&Arc<Part>| part.range.0 <= last && part.range.1 >= first;
             for part in state.parts.iter().filter(overlaps) {
                 days.entry(part.day).or_default().push(Arc::clone(part));
             }
         }
+        let mut found = Found::new();
         for (day, parts) in days {
             for part in parts {
-                part.find(query.thing, &wanted, &mut |key, (end, cell)| {
-                    if (first..=last).contains(&end) {
-                        found.entry((end, key.window_secs)).or_insert(cell);
-                    }
-                })?;
+                let mut put = |key: &Key, (end, cell)| found.push((end, number(key), cell));
+                part.find(query.thing, &wanted, &mut put)?;
             }
-            // All that ended by this day is known now.
-            let next_day = day.saturating_add(1).saturating_mul(DAY_MS);
-            if found.range(..(next_day, 0)).count() > query.limit {
-                break;
+            if found.len() > query.limit {
+                settle(&mut found, (first, last));
+                // All that ended by this day is known now; what the heads know only adds to it.
+                let next_day = day.saturating_add(1).saturating_mul(DAY_MS);
+                if found.partition_point(|point| point.0 < next_day) > query.limit {
+                    break;
+                }
             }
         }
+        found.extend(of_heads);
+        settle(&mut found, (first, last));
+        let names: Vec<Arc<str>> = keys.iter().map(|key| Arc::from(&*key.aggregate)).collect();
+        let point = |(end, number, cell): (i64, usize, Cell)| {
+            let (key, aggregate) = (keys.get(number)?, Arc::clone(names.get(number)?));
+            let (end, value) = (Timestamp::from_millis(end), Value::from_cell(&cell)?);
+            Some(Point { end, window_secs: key.window_secs, aggregate, value })
+        };
         answer.more = found.len() > query.limit;
-        answer.points = found.into_iter().take(query.limit).filter_map(point).collect();
+        answer.points = found.into_iter().filter_map(point).collect();
+        let order = |point: &Point| (point.end, point.window_secs, Arc::clone(&point.aggregate));
+        if names.len() > 1 {
+            answer.points.sort_by_cached_key(order);
+        }
+        answer.points.truncate(query.limit);
         Ok(answer)
     }
 
@@ -146,7 +174,7 @@ impl History {
         &self,
         day: i64,
         wanted: &dyn Fn(&Key) -> bool,
-        each: &mut dyn FnMut(&Key, &str, Vec<(Timestamp, Value)>) -> ControlFlow<()>,
+        each: &mut DaySink<'_>,
     ) -> Result<(), HistoryError> {
         let parts: Vec<Arc<Part>> =
             self.inner.read_state().parts.iter().filter(|part| part.day == day).cloned().collect();
@@ -170,6 +198,15 @@ impl History {
     }
 }
 
-fn point(((end, window_secs), cell): ((i64, u32), Cell)) -> Option<Point> {
-    Some(Point { end: Timestamp::from_millis(end), window_secs, value: Value::from_cell(&cell)? })
+/// Sorts what was found from the oldest part to the newest, and keeps the last value of each window.
+fn settle(found: &mut Found, (first, last): (i64, i64)) {
+    found.retain(|point| (first..=last).contains(&point.0));
+    found.sort_by_key(|point| (point.0, point.1));
+    found.dedup_by(|later, kept| {
+        let same = (later.0, later.1) == (kept.0, kept.1);
+        if same {
+            std::mem::swap(later, kept);
+        }
+        same
+    });
 }

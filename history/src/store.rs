@@ -139,7 +139,7 @@ pub(crate) struct State {
     pub(crate) open: Head,
     /// Full heads with their logs, oldest first.
     pub(crate) sealing: Vec<(Arc<Head>, PathBuf, u64)>,
-    /// In order of their numbers.
+    /// The oldest first: of two values of a window the later one counts.
     pub(crate) parts: Vec<Arc<Part>>,
 }
 
@@ -179,7 +179,8 @@ impl History {
             delete_parts_of(dir, found.number)?;
             state.sealing.push((Arc::new(read.head), found.path.clone(), read.len));
         }
-        if committed > journal_seq {
+        let another_journal = committed > journal_seq;
+        if another_journal {
             tracing::warn!(
                 committed,
                 journal_seq,
@@ -194,6 +195,10 @@ impl History {
         let log = Log::create(dir, number, committed)?;
         state.open = Head::new(number);
         let history = Self::of(dir, options, Some(lock), Some(Writer { log, committed }), state, number + 1);
+        if another_journal {
+            // The old logs name records of the old journal: none may speak at the next opening.
+            while history.seal_one()? {}
+        }
         history.counted(&recovery, committed);
         Ok((history, recovery))
     }
@@ -238,8 +243,10 @@ impl History {
                 part => state.parts.push(Arc::new(part?)),
             }
         }
-        let replaced: Vec<(u64, u32)> = state.parts.iter().flat_map(|part| part.replaces.clone()).collect();
+        let replaced: Vec<(u64, u32)> =
+            state.parts.iter().flat_map(|part| part.origin.replaces.clone()).collect();
         state.parts.retain(|part| !replaced.contains(&part.id()));
+        state.parts.sort_by_key(|part| part.age());
         let history = Self::of(dir, Options::default(), None, None, state, 0);
         history.counted(&recovery, committed);
         Ok(history)
@@ -416,8 +423,9 @@ fn open_parts(dir: &Path, recovery: &mut Recovery) -> Result<Vec<Arc<Part>>, His
             part => parts.push(Arc::new(part?)),
         }
     }
-    let replaced: Vec<(u64, u32)> = parts.iter().flat_map(|part| part.replaces.clone()).collect();
-    let (old, kept): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| replaced.contains(&part.id()));
+    let replaced: Vec<(u64, u32)> = parts.iter().flat_map(|part| part.origin.replaces.clone()).collect();
+    let (old, mut kept): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| replaced.contains(&part.id()));
     old.iter().try_for_each(|part| files::delete(&part.name.path))?;
+    kept.sort_by_key(|part| part.age());
     Ok(kept)
 }

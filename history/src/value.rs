@@ -1,6 +1,6 @@
 //! What is kept: numbers and lists.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use fleet::time::Timestamp;
 
@@ -19,8 +19,8 @@ pub enum Value {
     Numbers(Vec<f64>),
     /// A list of ports.
     Ports(Vec<u16>),
-    /// A list of addresses.
-    Addresses(Vec<IpAddr>),
+    /// A list of addresses or networks, as text.
+    Addresses(Vec<String>),
     /// A list of texts.
     Texts(Vec<String>),
 }
@@ -35,10 +35,12 @@ pub struct Block {
     /// Length of the windows, seconds.
     pub window_secs: u32,
     /// Metric.
-    pub metric: Arc<str>,
+    pub metric: String,
     /// Dimension; empty for none.
-    pub dimension: Arc<str>,
-    /// The values. A thing that comes twice counts the first time.
+    pub dimension: String,
+    /// How the windows' observations became values, such as `sum` or `max`.
+    pub aggregate: String,
+    /// The values. Of a thing that comes twice, here or in a later block, the last value counts.
     pub rows: Vec<Row>,
 }
 
@@ -46,7 +48,7 @@ pub struct Block {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Name of the thing.
-    pub thing: Arc<str>,
+    pub thing: String,
     /// The value.
     pub value: Value,
 }
@@ -79,18 +81,8 @@ impl Value {
                 put_len(&mut out, ports.len());
                 ports.iter().for_each(|&port| put_uvarint(&mut out, u64::from(port)));
             }
-            Self::Addresses(addresses) => {
-                out.push(ADDRESSES);
-                put_len(&mut out, addresses.len());
-                for address in addresses {
-                    match address {
-                        IpAddr::V4(ip) => put_bytes(&mut out, &ip.octets()),
-                        IpAddr::V6(ip) => put_bytes(&mut out, &ip.octets()),
-                    }
-                }
-            }
-            Self::Texts(texts) => {
-                out.push(TEXTS);
+            Self::Addresses(texts) | Self::Texts(texts) => {
+                out.push(if matches!(self, Self::Addresses(_)) { ADDRESSES } else { TEXTS });
                 put_len(&mut out, texts.len());
                 texts.iter().for_each(|text| put_bytes(&mut out, text.as_bytes()));
             }
@@ -111,7 +103,7 @@ impl Value {
         let value = match tag {
             NUMBERS => Self::Numbers(many(count, || cursor.array().map(f64::from_le_bytes))?),
             PORTS => Self::Ports(many(count, || u16::try_from(cursor.uvarint()?).ok())?),
-            ADDRESSES => Self::Addresses(many(count, || address(cursor.bytes()?))?),
+            ADDRESSES => Self::Addresses(many(count, || cursor.text().map(str::to_owned))?),
             TEXTS => Self::Texts(many(count, || cursor.text().map(str::to_owned))?),
             _ => return None,
         };
@@ -121,13 +113,6 @@ impl Value {
 
 fn many<T>(count: usize, mut next: impl FnMut() -> Option<T>) -> Option<Vec<T>> {
     (0..count).map(|_| next()).collect()
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-        return Some(IpAddr::from(octets));
-    }
-    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
 #[cfg(test)]
@@ -141,7 +126,7 @@ mod tests {
             Value::Numbers(vec![]),
             Value::Numbers(vec![1.5, -2.0]),
             Value::Ports(vec![22, 65_535, 0]),
-            Value::Addresses(vec!["10.0.0.1".parse().unwrap(), "fe80::1".parse().unwrap()]),
+            Value::Addresses(vec!["10.0.0.1".into(), "fe80::/10".into()]),
             Value::Texts(vec![String::new(), "käse".into()]),
         ];
         for value in values {

@@ -9,15 +9,25 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Footer {
     pub(crate) day: i64,
-    pub(crate) level: u8,
+    pub(crate) origin: Origin,
     pub(crate) points: u64,
     pub(crate) range: (i64, i64),
-    pub(crate) replaces: Vec<(u64, u32)>,
     /// Names all told.
     pub(crate) things: u32,
     pub(crate) names: Vec<NamesFrame>,
     /// INVARIANT: sorted by key.
     pub(crate) keys: Vec<KeyFrames>,
+}
+
+/// Where a part comes from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// 0 for a log, one more for each merge.
+    pub(crate) level: u8,
+    /// The newest log whose values it holds: where two parts hold a window, the newer one counts.
+    pub(crate) newest: u64,
+    /// Parts whose values it holds.
+    pub(crate) replaces: Vec<(u64, u32)>,
 }
 
 /// A frame of names.
@@ -47,12 +57,13 @@ impl Footer {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_ivarint(&mut out, self.day);
-        out.push(self.level);
+        out.push(self.origin.level);
+        put_uvarint(&mut out, self.origin.newest);
         put_uvarint(&mut out, self.points);
         put_ivarint(&mut out, self.range.0);
         put_ivarint(&mut out, self.range.1);
-        put_len(&mut out, self.replaces.len());
-        for &(number, nth) in &self.replaces {
+        put_len(&mut out, self.origin.replaces.len());
+        for &(number, nth) in &self.origin.replaces {
             put_uvarint(&mut out, number);
             put_uvarint(&mut out, u64::from(nth));
         }
@@ -79,11 +90,13 @@ impl Footer {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
         let cursor = &mut cursor;
-        let mut footer = Self { day: cursor.ivarint()?, level: cursor.byte()?, ..Self::default() };
+        let mut footer = Self { day: cursor.ivarint()?, ..Self::default() };
+        footer.origin.level = cursor.byte()?;
+        footer.origin.newest = cursor.uvarint()?;
         footer.points = cursor.uvarint()?;
         footer.range = (cursor.ivarint()?, cursor.ivarint()?);
         let count = cursor.count()?;
-        footer.replaces =
+        footer.origin.replaces =
             (0..count).map(|_| Some((cursor.uvarint()?, cursor.u32()?))).collect::<Option<_>>()?;
         footer.things = cursor.u32()?;
         let count = cursor.count()?;

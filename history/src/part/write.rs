@@ -1,8 +1,15 @@
 //! Writes a part, front to back.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cmp::Reverse,
+    path::{Path, PathBuf},
+};
 
-use super::{END_MAGIC, Footer, FrameOf, KeyFrames, MAGIC, footer::NamesFrame, grid_ms};
+use super::{
+    END_MAGIC, Footer, FrameOf, MAGIC, Origin,
+    footer::{KeyFrames, NamesFrame},
+    grid_ms,
+};
 use crate::{
     chunk::{self, Sample},
     error::HistoryError,
@@ -30,16 +37,11 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
-    /// A part of one day; `replaces` are the parts whose values it will hold.
-    pub(crate) fn create(
-        path: PathBuf,
-        day: i64,
-        level: u8,
-        replaces: Vec<(u64, u32)>,
-    ) -> Result<Self, HistoryError> {
+    /// A part of one day.
+    pub(crate) fn create(path: PathBuf, day: i64, origin: Origin) -> Result<Self, HistoryError> {
         let mut file = NewFile::create(path)?;
         file.write(&MAGIC)?;
-        let footer = Footer { day, level, replaces, range: (i64::MAX, i64::MIN), ..Footer::default() };
+        let footer = Footer { day, origin, range: (i64::MAX, i64::MIN), ..Footer::default() };
         Ok(Self { file, footer, pending: Vec::new(), pending_first: 0, last: 0 })
     }
 
@@ -150,26 +152,36 @@ pub(crate) fn write_head(dir: &Path, head: &Head) -> Result<Vec<PathBuf>, Histor
     (0_u32..).zip(&days).map(write).collect()
 }
 
+/// Number of the thing, window end, and where in the head the value stands; the last one first.
+type Place = (u32, i64, Reverse<(usize, usize)>);
+
 fn write_day(dir: &Path, head: &Head, nth: u32, day: i64) -> Result<PathBuf, HistoryError> {
-    let mut writer = PartWriter::create(super::path_of(dir, head.number, nth), day, 0, Vec::new())?;
+    let mut writer = PartWriter::create(
+        super::path_of(dir, head.number, nth),
+        day,
+        Origin { level: 0, newest: head.number, replaces: Vec::new() },
+    )?;
     let blocks: Vec<_> = head.blocks.iter().filter(|block| block.end.div_euclid(DAY_MS) == day).collect();
     let (names, numbers) = sorted_names(head, blocks.iter().flat_map(|block| block.ids.iter().copied()));
     writer.names(&names)?;
     let mut keys: Vec<(u32, &Key)> = (0_u32..).zip(&head.keys).collect();
     keys.sort_by_key(|(_, key)| *key);
-    let mut rows: Vec<(u32, i64, usize, usize)> = Vec::new();
+    let mut rows: Vec<Place> = Vec::new();
     let mut samples: Vec<Sample> = Vec::new();
     for (id, key) in keys {
         rows.clear();
         for (index, block) in blocks.iter().enumerate().filter(|(_, block)| block.key == id) {
             let number = |id: u32| numbers.get(id as usize).copied().unwrap_or(u32::MAX);
-            rows.extend(block.ids.iter().enumerate().map(|(row, &id)| (number(id), block.end, index, row)));
+            rows.extend(
+                block.ids.iter().enumerate().map(|(row, &id)| (number(id), block.end, Reverse((index, row)))),
+            );
         }
+        // The last value of a window counts.
         rows.sort_unstable();
         rows.dedup_by_key(|row| (row.0, row.1));
         for series in rows.chunk_by(|a, b| a.0 == b.0) {
             samples.clear();
-            samples.extend(series.iter().filter_map(|&(_, end, block, row)| {
+            samples.extend(series.iter().filter_map(|&(_, end, Reverse((block, row)))| {
                 blocks.get(block)?.column.cell(row).map(|cell| (end, cell))
             }));
             writer.series(key, series.first().map_or(0, |row| row.0), &samples)?;

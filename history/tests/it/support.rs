@@ -1,6 +1,6 @@
 //! Blocks, and what a history answers.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use fleet::time::Timestamp;
 use history::{Block, History, Options, Point, Query, Row, Value};
@@ -29,10 +29,11 @@ pub(crate) fn block_of(seq: u64, windows: i64, metric: &str, rows: &[(&str, Valu
         end: at(START + windows * i64::from(WINDOW) * 1000),
         window_secs: WINDOW,
         metric: metric.into(),
-        dimension: "".into(),
+        dimension: String::new(),
+        aggregate: "sum".into(),
         rows: rows
             .iter()
-            .map(|(thing, value)| Row { thing: Arc::from(*thing), value: value.clone() })
+            .map(|(thing, value)| Row { thing: (*thing).to_owned(), value: value.clone() })
             .collect(),
     }
 }
@@ -51,6 +52,7 @@ pub(crate) fn points(history: &History, thing: &str, metric: &str) -> Vec<Point>
         thing,
         metric,
         dimension: "",
+        aggregate: None,
         window_secs: None,
         from: Timestamp::MIN,
         to: at(i64::MAX),
