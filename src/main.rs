@@ -11,7 +11,7 @@ use fleetward::{
         arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
-        output, replay,
+        history, output, replay,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -50,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         }),
         Command::Alarms(arguments) => list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms"),
         Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
+        Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
         Command::Undo(arguments) => {
             let config = ConfigArguments { config: arguments.config };
             let path = format!("/fleetward/v1/tasks/{}/undo", client::encode_segment(&arguments.task));

@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod guard_rail;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod log_file;
 #[cfg(test)]
 #[path = "../brokers/tests/support/mod.rs"]

@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod check;
 pub mod client;
+pub mod history;
 pub mod output;
 pub mod replay;
 
