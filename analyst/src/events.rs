@@ -17,10 +17,7 @@ use detector::{
     input::{Decoder, Format, SourceId},
     journal::{JournalError, Kind, Reader, Record},
 };
-use fleet::{
-    event::{Action, Attribution, ConnectionErrorKind, Event, EventKind},
-    time::Timestamp,
-};
+use fleet::{event::Event, time::Timestamp};
 use history::{day_name, day_of};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,6 +25,7 @@ use serde_json::json;
 use crate::{
     Say,
     columns::{EventRow, EventRows},
+    event_row::{row, some},
     lake,
     parquet::{GROUP_ROWS, NewParquet},
     request::Journal,
@@ -57,7 +55,10 @@ struct State {
 pub(crate) fn compact(journal: &Journal, lake: &Path, say: Say<'_>) -> anyhow::Result<(u64, u64)> {
     let path = lake.join(lake::EVENTS).join("_state.json");
     fs::create_dir_all(lake.join(lake::EVENTS)).context("cannot create the folder of events")?;
-    let mut state: State = lake::read_json(&path)?.unwrap_or_default();
+    let mut state = match lake::read_json(&path)? {
+        Some(state) => state,
+        None => first_state(lake, &path, say)?,
+    };
     if state.next_seq > journal.to.saturating_add(1) {
         say(
             &json!({"note": "the journal ends before what is written; another one has begun", "written": state.next_seq}),
@@ -74,6 +75,27 @@ pub(crate) fn compact(journal: &Journal, lake: &Path, say: Say<'_>) -> anyhow::R
         }
         lake::write_json(&path, &state)?;
     }
+}
+
+/// Where there is no word how far the journal is written: files that are there are left alone, and the
+/// journal is written from its beginning as another one.
+fn first_state(lake: &Path, path: &Path, say: Say<'_>) -> anyhow::Result<State> {
+    let mut state = State::default();
+    for (_, dir) in lake::days(lake, lake::EVENTS)? {
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot list `{}`", dir.display()))? {
+            let name = entry?.file_name();
+            let number =
+                name.to_str().and_then(|name| name.strip_prefix("part-")?.get(..4)?.parse::<u32>().ok());
+            state.journal = state.journal.max(number.map_or(0, |number| number + 1));
+        }
+    }
+    if state.journal > 0 {
+        say(
+            &json!({"note": "there is no word how far the journal was written; it is written again", "file": path}),
+        )?;
+    }
+    lake::write_json(path, &state)?;
+    Ok(state)
 }
 
 /// Name of a run's files.
@@ -268,79 +290,4 @@ fn one(record: &Record<'_>, journal: &Journal, decoders: &mut Decoders, ticked: 
             });
         }
     }
-}
-
-const fn some(text: &str) -> Option<&str> {
-    if text.is_empty() { None } else { Some(text) }
-}
-
-fn row<'a>(event: &'a Event<'_>, base: EventRow<'a>) -> EventRow<'a> {
-    let base = EventRow { time: event.at.millis(), ..base };
-    let plain = |kind| EventRow { kind, ..base };
-    match &event.kind {
-        EventKind::Connect(connect) => EventRow {
-            kind: "connect",
-            thing: Some(connect.client),
-            principal: connect.user,
-            address: connect.ip,
-            reason: connect.bridge.then_some("bridge"),
-            ..base
-        },
-        EventKind::Disconnect { client, reason, .. } => {
-            EventRow { kind: "disconnect", thing: Some(client), reason: Some(reason.name()), ..base }
-        }
-        EventKind::AuthFailure(failure) => EventRow {
-            kind: "auth-failure",
-            claimed_thing: failure.claimed_client,
-            claimed_principal: failure.claimed_user,
-            address: failure.ip,
-            reason: Some(attribution(failure.attribution)),
-            ..base
-        },
-        EventKind::Denied { client, action, topic } => {
-            let reason = match action {
-                Action::Publish => "publish",
-                Action::Subscribe => "subscribe",
-            };
-            EventRow { kind: "denied", thing: Some(client), topic: some(topic), reason: Some(reason), ..base }
-        }
-        EventKind::Publish { client, topic, bytes } => message("publish", client, topic, Some(*bytes), base),
-        EventKind::Delivery { client, topic, bytes } => {
-            message("delivery", client, topic, Some(*bytes), base)
-        }
-        EventKind::Subscribe { client, filter } => message("subscribe", client, filter, None, base),
-        EventKind::Unsubscribe { client, filter } => message("unsubscribe", client, filter, None, base),
-        EventKind::Report { thing, .. } => EventRow { kind: "report", thing: Some(thing), ..base },
-        EventKind::ConnectionError { ip, kind } => {
-            let reason = match kind {
-                ConnectionErrorKind::Tls => "tls",
-                ConnectionErrorKind::Protocol => "protocol",
-                ConnectionErrorKind::TooMany => "too-many",
-                ConnectionErrorKind::NoConnect => "no-connect",
-            };
-            EventRow { kind: "connection-error", address: *ip, reason: Some(reason), ..base }
-        }
-        EventKind::AdminChange { raw } => EventRow { kind: "admin-change", reason: Some(raw), ..base },
-        EventKind::BrokerStart => plain("broker-start"),
-        EventKind::BrokerStop => plain("broker-stop"),
-        EventKind::BrokerReload => plain("broker-reload"),
-    }
-}
-
-const fn message<'a>(
-    kind: &'a str,
-    client: &'a str,
-    topic: &'a str,
-    bytes: Option<u32>,
-    base: EventRow<'a>,
-) -> EventRow<'a> {
-    let bytes = match bytes {
-        Some(bytes) => Some(bytes as i64),
-        None => None,
-    };
-    EventRow { kind, thing: Some(client), topic: some(topic), bytes, ..base }
-}
-
-const fn attribution(attribution: Attribution) -> &'static str {
-    attribution.name()
 }

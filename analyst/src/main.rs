@@ -8,6 +8,7 @@
 mod columns;
 mod compact;
 mod describe;
+mod event_row;
 mod events;
 mod lake;
 mod limits;

@@ -4,7 +4,7 @@
 //! of messages, bytes with noise, mostly zeros, gauges that rarely change, lists of ports.
 
 #![expect(clippy::print_stdout, reason = "its purpose")]
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, reason = "a measurement, not the product")]
+#![expect(clippy::unwrap_used, reason = "a measurement, not the product")]
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
@@ -34,12 +34,12 @@ fn random(mut x: u64) -> u64 {
 }
 
 fn value(kind: usize, thing: u64, window: u64) -> Value {
-    let noise = random(thing << 32 ^ window << 3 ^ kind as u64);
+    let noise = random((thing << 32) ^ (window << 3) ^ kind as u64);
     let number = match kind {
         0 => 20 + noise % 21,
         1 => 5_000 + (noise % 512) + (noise >> 16) % 512 + (noise >> 32) % 512,
         2 => u64::from(noise.is_multiple_of(50)),
-        3 => 2 + random(thing << 20 ^ window / 40) % 4,
+        3 => 2 + random((thing << 20) ^ (window / 40)) % 4,
         _ => return Value::Ports(vec![22, 8883, 1024 + (random(thing) % 50) as u16]),
     };
     Value::Number(number as f64)
@@ -53,16 +53,13 @@ fn main() {
         History::open(dir.path(), Options { days: 60, bytes_max: u64::MAX, ..Options::default() }, u64::MAX)
             .unwrap();
     let names: Vec<String> = (0..things).map(|thing| format!("plant-7/pump-{thing:06}")).collect();
-    let metric_names: Vec<String> =
-        (0..metrics)
-            .map(|metric| {
-                if metric < 5 {
-                    NAMES[metric].into()
-                } else {
-                    format!("{}-{metric}", NAMES[metric % 5]).into()
-                }
-            })
-            .collect();
+    let metric_names: Vec<String> = (0..metrics)
+        .map(
+            |metric| {
+                if metric < 5 { NAMES[metric].into() } else { format!("{}-{metric}", NAMES[metric % 5]) }
+            },
+        )
+        .collect();
     let windows = days as u64 * 288;
     let (mut append, mut commit, mut maintain) = (0.0, 0.0, 0.0);
     for window in 1..=windows {

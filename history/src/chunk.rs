@@ -455,7 +455,8 @@ mod tests {
     #[test]
     fn each_form_is_chosen_where_it_is_smallest() {
         let noise = |index: i64| (index * 7919 + index * index * 104_729) % 997;
-        let cases: [(&str, u8, usize, Box<dyn Fn(i64) -> f64>); 8] = [
+        type Case = (&'static str, u8, usize, Box<dyn Fn(i64) -> f64>);
+        let cases: [Case; 8] = [
             ("always the same", RUNS, 14, Box::new(|_| 5.0)),
             ("changes twice", RUNS, 20, Box::new(|i| if (99..200).contains(&i) { 7.0 } else { 5.0 })),
             ("grows evenly", SLOPES, 16, Box::new(|i| (7 + i * 5) as f64)),

@@ -24,8 +24,9 @@
 //!   passed over: each is stored once.
 //! - Files appear whole or not at all: written under another name, synced, renamed, and only then
 //!   is deleted what they replace.
-//! - Memory: the head holds at most [`Options::log_points_max`] values, a merge one chunk per part
-//!   and the values of one thing and metric of a day; footers are let go above 64 MiB.
+//! - Memory: at most five heads (one open, four that wait) of at most [`Options::log_points_max`]
+//!   values and 32 MiB of names and lists; a merge holds the names of a day, a frame per part and the
+//!   values of one thing and metric; footers are let go above 64 MiB.
 //! - Disk: what is older than [`Options::days`] goes, then the oldest above [`Options::bytes_max`];
 //!   what goes is counted.
 
@@ -39,6 +40,7 @@ mod key;
 mod log;
 mod maintain;
 mod merge;
+mod open;
 mod part;
 mod query;
 mod store;

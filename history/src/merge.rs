@@ -1,6 +1,6 @@
 //! Reads several parts as one, series after series.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     chunk::Sample,
@@ -28,22 +28,14 @@ impl<'a> Union<'a> {
             .iter()
             .map(|part| Ok((part.as_ref(), part.footer()?)))
             .collect::<Result<_, HistoryError>>()?;
-        let mut lists = Vec::new();
+        let mut names = Vec::new();
         for (part, footer) in &parts {
-            let mut names = Vec::with_capacity(footer.things as usize);
-            for frame in &footer.names {
-                names.extend(part.names(frame.offset)?);
-            }
-            lists.push(names);
+            names = both(names, names_of(part, footer)?);
         }
-        let mut names: Vec<String> = lists.concat();
-        names.sort_unstable();
-        names.dedup();
-        let place = |name: &String| names.binary_search(name).ok().and_then(|at| u32::try_from(at).ok());
-        let places = lists
-            .iter()
-            .map(|list| list.iter().map(|name| place(name).unwrap_or(u32::MAX)).collect())
-            .collect();
+        let mut places = Vec::new();
+        for (part, footer) in &parts {
+            places.push(places_of(&names_of(part, footer)?, &names));
+        }
         Ok(Self { parts, names, places })
     }
 
@@ -108,6 +100,42 @@ impl<'a> Union<'a> {
         }
         Ok(())
     }
+}
+
+fn names_of(part: &Part, footer: &Footer) -> Result<Vec<String>, HistoryError> {
+    let mut names = Vec::with_capacity(footer.things as usize);
+    for frame in &footer.names {
+        names.extend(part.names(frame.offset)?);
+    }
+    Ok(names)
+}
+
+/// Two sorted lists as one, each name once.
+fn both(first: Vec<String>, second: Vec<String>) -> Vec<String> {
+    if first.is_empty() {
+        return second;
+    }
+    let mut out = Vec::with_capacity(first.len().max(second.len()));
+    let (mut first, mut second) = (first.into_iter().peekable(), second.into_iter().peekable());
+    loop {
+        let order = match (first.peek(), second.peek()) {
+            (Some(a), Some(b)) => a.cmp(b),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return out,
+        };
+        let next = if order == Ordering::Greater { second.next() } else { first.next() };
+        if order == Ordering::Equal {
+            second.next();
+        }
+        out.extend(next);
+    }
+}
+
+/// The places of some names among all, both sorted.
+fn places_of(some: &[String], all: &[String]) -> Vec<u32> {
+    let mut rest = (0_u32..).zip(all);
+    some.iter().map(|name| rest.find(|(_, found)| *found == name).map_or(u32::MAX, |(at, _)| at)).collect()
 }
 
 /// One part's series of a key.

@@ -119,7 +119,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         response: Arc::clone(&response),
         outbox,
         sources,
-        health: Arc::clone(&health),
+        health,
         history: kept,
         coverage: Mutex::new(coverage),
         started_at: clock(),
@@ -129,13 +129,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
     ties.spawn(tick(handle.clone(), Arc::clone(&clock)));
     ties.spawn(snapshots(handle.clone(), settings.snapshot_every));
     ties.spawn(prune(Arc::clone(&store), Arc::clone(&clock)));
-    if let Some(kept) = &known.history {
-        ties.spawn(history::maintain(kept.history.clone(), Arc::clone(&health), Arc::clone(&clock)));
-        if let Ok(archive) = &kept.archive {
-            let archive = Arc::clone(archive);
-            ties.spawn(history::archive(archive, handle.clone(), Arc::clone(&health), Arc::clone(&clock)));
-        }
-    }
+    keep_history(&known, &clock, &mut ties);
     tracing::info!(data = %settings.data_dir.display(), "fleetward is running");
 
     let outcome = loop {
@@ -365,6 +359,17 @@ async fn snapshots(handle: RunnerHandle, every: Duration) {
         if let Err(error) = handle.snapshot().await {
             tracing::warn!(%error, "no snapshot");
         }
+    }
+}
+
+/// Starts what is done beside the writing of the history.
+fn keep_history(known: &Arc<Known>, clock: &Clock, ties: &mut JoinSet<()>) {
+    let Some(kept) = &known.history else { return };
+    let (health, clock) = (&known.health, Arc::clone(clock));
+    ties.spawn(history::maintain(kept.history.clone(), Arc::clone(health), Arc::clone(&clock)));
+    if let Ok(archive) = &kept.archive {
+        let (archive, handle) = (Arc::clone(archive), known.handle.clone());
+        ties.spawn(history::archive(archive, handle, Arc::clone(health), clock));
     }
 }
 

@@ -9,7 +9,7 @@ use detector::{
 use fleet::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{ask, pyarrow};
+use crate::support::{ask, pyarrow, start};
 
 /// 2026-01-01T00:00:00Z.
 const START: i64 = 1_767_225_600;
@@ -147,15 +147,63 @@ fn another_journal_is_written_beside_the_first_and_a_hole_is_told() {
         fs::read_dir(dir.path().join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
     segments.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
     segments.sort();
-    assert!(segments.len() > 2, "{segments:?}");
     let first: u64 = segments[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
     fs::remove_file(&segments[0]).unwrap();
     let (lines, done) = compact(dir.path(), last);
-    if first > 5 {
-        assert_eq!(
-            lines[0],
-            json!({"note": "records were deleted before they were written", "from": 5, "to": first - 1})
-        );
-    }
+    assert!(first > 5, "records before {first} are gone");
+    assert_eq!(
+        lines[0],
+        json!({"note": "records were deleted before they were written", "from": 5, "to": first - 1})
+    );
     assert_eq!(done["journalNext"], last + 1);
+}
+
+#[test]
+fn without_a_word_how_far_it_got_nothing_is_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let last = journal(&dir.path().join("journal"));
+    compact(dir.path(), last);
+    for damaged in [None, Some("{\"version\": 9}")] {
+        let before = rows(dir.path()).len();
+        let state = dir.path().join("lake/events/_state.json");
+        fs::remove_file(&state).unwrap();
+        if let Some(text) = damaged {
+            fs::write(&state, text).unwrap();
+        }
+        let (lines, done) = compact(dir.path(), last);
+        assert_eq!(lines[0]["note"], "there is no word how far the journal was written; it is written again");
+        assert_eq!(done["eventRows"], 6);
+        assert_eq!(rows(dir.path()).len(), before + 6);
+    }
+}
+
+#[test]
+fn too_little_memory_ends_the_worker_and_leaves_nothing_that_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(&dir.path().join("journal"), 64 << 20).unwrap();
+    for number in 0..50_000 {
+        let subject = format!("pump-{number}");
+        let entry = Entry {
+            arrival: Timestamp::from_secs(START),
+            source: SourceId(8),
+            kind: Kind::Input(Format::ReportJson),
+            position: 0,
+            subject: &subject,
+            payload: b"{}",
+        };
+        journal.append(entry).unwrap();
+    }
+    journal.commit().unwrap();
+    let lake = dir.path().join("lake");
+    let request = |memory: u64| {
+        let journal = json!({"dir": dir.path().join("journal"), "to": 50_000});
+        json!({"lake": lake, "journal": journal, "now": START * 1000, "memoryMib": memory})
+    };
+    let output = start("compact", &request(3).to_string());
+    assert!(!output.status.success(), "{output:?}");
+    let day = fs::read_dir(lake.join("events/day=2026-01-01"));
+    let left = day.into_iter().flatten().map(|entry| entry.unwrap().path());
+    assert_eq!(left.filter(|path| path.extension().is_some_and(|ending| ending == "parquet")).count(), 0);
+    assert_eq!(ask("compact", &request(1024)).1["eventRows"], 50_000);
+    assert_eq!(pyarrow(&lake.join("events")).1.len(), 50_000);
 }

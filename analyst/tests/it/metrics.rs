@@ -161,9 +161,10 @@ fn what_is_written_can_be_asked_for() {
     let (lines, done) = series("history");
     assert_eq!(done, json!({"lines": 10, "points": 5 * 47}));
     assert_eq!((lines.clone(), done), series("nowhere"));
-    assert_eq!(lines[0]["thing"], "pump-1");
-    assert_eq!(lines[0]["dimension"], "!alerts");
-    assert_eq!(lines[0]["ends"].as_array().unwrap().len(), 23);
+    let filtered: Vec<&Value> = lines.iter().filter(|line| line["dimension"] == "!alerts").collect();
+    let counts: Vec<usize> = filtered.iter().map(|line| line["ends"].as_array().unwrap().len()).collect();
+    assert_eq!(counts, [23, 24], "a line for each day");
+    assert!(filtered.iter().all(|line| line["thing"] == "pump-1"));
 }
 
 #[test]
@@ -227,25 +228,6 @@ fn a_crash_while_writing_leaves_nothing_that_counts_and_retention_takes_the_olde
     assert_eq!(keep(json!(2), Value::Null), (1, 1, json!("2026-01-02")));
     assert_eq!(keep(Value::Null, json!(1 << 30)), (0, 0, json!("2026-01-02")));
     assert_eq!(keep(Value::Null, json!(1)), (1, 1, json!("2026-01-03")), "the newest day stays");
-}
-
-#[test]
-fn too_little_memory_ends_the_worker_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    fill(&dir.path().join("history"));
-    let request = json!({"lake": dir.path().join("lake"), "history": dir.path().join("history"), "now": START + 4 * DAY, "memoryMib": 1});
-    let output = start("compact", &request.to_string());
-    assert!(!output.status.success());
-    let finished = fs::read_dir(dir.path().join("lake/metrics/day=2026-01-01"));
-    let finished = finished.map_or(0, |entries| {
-        entries
-            .filter(|entry| {
-                entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "parquet")
-            })
-            .count()
-    });
-    assert_eq!(finished, 0);
-    assert_eq!(compact(dir.path(), START + 4 * DAY).1["metricDays"], 3);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_log_cut_anywhere_gives_whole_commits_and_takes_the_rest_again() {
         history.commit(15).unwrap();
         let all: Vec<(i64, f64)> = (0..6).map(|index| (index, index as f64)).collect();
         assert_eq!(numbers(&history, "a", "m"), all);
-        assert_eq!(history.stats().repeated_blocks as usize, stored.len());
+        assert_eq!(history.stats().repeated_blocks, stored.len() as u64);
     }
     assert_eq!(seen.into_iter().collect::<Vec<_>>(), [0, 11, 13, 15]);
 }

@@ -128,7 +128,7 @@ proptest! {
         compare(&History::read_only(dir.path()).unwrap(), &model, limit);
         let days = history.days();
         prop_assert!(days.iter().all(|day| day.sealed && !day.fingerprint.contains('+')), "{days:?}");
-        prop_assert_eq!(history.stats().points as usize, model.values().map(BTreeMap::len).sum::<usize>());
+        prop_assert_eq!(history.stats().points, model.values().map(|series| series.len() as u64).sum::<u64>());
         let mut scanned = Model::new();
         for day in days {
             history.scan_day(day.day, &|_| true, &mut |key, thing, values| {
