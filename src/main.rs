@@ -11,7 +11,7 @@ use fleetward::{
         arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
-        datasets, output, replay, stories,
+        datasets, history, output, replay, stories,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -52,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         }),
         Command::Alarms(arguments) => list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms"),
         Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
+        Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
         Command::Undo(arguments) => {
             let config = ConfigArguments { config: arguments.config };
             let path = format!("/fleetward/v1/tasks/{}/undo", client::encode_segment(&arguments.task));

@@ -55,6 +55,22 @@ fn mqtt_attacks_are_caught_and_benign_devices_left_alone() {
     }
 }
 
+/// A profile that lies in the folder and is not in the list would silently be left out.
+#[test]
+fn every_shipped_profile_is_in_the_table() {
+    let mut shipped: Vec<String> =
+        fleetward::stories::SHIPPED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+    let mut there: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".json"))
+        .collect();
+    shipped.sort_unstable();
+    there.sort_unstable();
+    assert_eq!(shipped, there);
+}
+
 #[test]
 fn other_profiles_may_be_tried() {
     let empty = tempfile::tempdir().unwrap();

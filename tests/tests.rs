@@ -15,6 +15,8 @@ mod datasets;
 #[cfg(test)]
 mod guard_rail;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod log_file;
 #[cfg(test)]
 #[path = "../brokers/tests/support/mod.rs"]

@@ -68,12 +68,7 @@ impl NumberCriterion {
     #[must_use]
     #[inline]
     pub fn holds(self, value: f64) -> bool {
-        match self.op {
-            NumberOperator::LessThan => value < self.threshold,
-            NumberOperator::LessThanEquals => value <= self.threshold,
-            NumberOperator::GreaterThan => value > self.threshold,
-            NumberOperator::GreaterThanEquals => value >= self.threshold,
-        }
+        self.op.holds(value, self.threshold)
     }
 }
 

@@ -5,7 +5,15 @@
 //! behavior for one entity and its steps, [`criterion`] is what is compliant.
 //! Source of the rules: `device-defender-detect.md`.
 
+pub mod allow;
 pub mod criterion;
+pub mod dimension;
+pub mod distinct;
+pub mod limit;
+pub mod own;
 pub mod profile;
+pub mod recent;
 pub mod set;
+pub mod sketch;
 pub mod slot;
+pub mod statistic;

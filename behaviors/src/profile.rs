@@ -1,9 +1,10 @@
 //! Security profiles as people write them: JSON files in exactly the form of the AWS CLI's
-//! `create-security-profile --cli-input-json`, and of `attach-security-profile`; an array of
-//! either is a file too.
+//! `create-security-profile --cli-input-json`, of `attach-security-profile`, and of
+//! `create-dimension`; an array of them is a file too.
 //!
 //! What AWS has no field for lives under the key `fleetward`: in a profile `targets` (ARNs, as
-//! `attach-security-profile` takes them), in a behavior `entity` (`thing` or `source-ip`).
+//! `attach-security-profile` takes them), in a behavior `entity` and `distinct` (`docs/profiles.md`).
+//! A file with the key `allowList` is a manufacturer's list of things.
 //! All problems of all files are reported at once, each with its place.
 
 use std::{
@@ -18,21 +19,34 @@ use fleet::{
 };
 
 use crate::{
+    allow::AllowList,
     criterion::{Criterion, NumberOperator},
-    set::{EntityKind, MetricKey},
+    dimension::DimensionFilters,
+    set::{EntityKind, Item, MetricKey},
+    statistic::Statistic,
 };
 
+mod allow;
 mod behavior;
 mod compile;
 mod criteria;
+mod dimension;
 mod document;
+mod entity;
 mod links;
 mod read;
+mod validate;
 mod value;
 
-/// All profiles with their targets, by name.
+pub use validate::{Validation, ValidationError, validate_behaviors};
+
+/// All profiles with their targets, and the dimensions that they use, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Profiles(BTreeMap<ProfileName, Profile>);
+pub struct Profiles {
+    profiles: BTreeMap<ProfileName, Profile>,
+    dimensions: Vec<DimensionFilters>,
+    allowed: Option<AllowList>,
+}
 
 /// A security profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +78,8 @@ pub struct Definition {
     pub metric: MetricKey,
     /// What it counts by.
     pub entity: EntityKind,
+    /// What it counts different ones of, instead of all events.
+    pub distinct: Option<Item>,
     /// Narrows the metric to some topics.
     pub dimension: Option<Dimension>,
     /// What is normal; none if the metric is only collected.
@@ -80,12 +96,10 @@ impl Definition {
     /// Whether and how this version evaluates it.
     #[must_use]
     pub const fn evaluation(&self) -> Evaluation {
-        match (&self.criteria, &self.dimension) {
-            (None, _) => Evaluation::CollectOnly,
-            (Some(_), Some(_)) => Evaluation::NotYet("metricDimension"),
-            (Some(criteria), None) => match criteria.rule {
-                Rule::Static(_) => Evaluation::Now,
-                Rule::Statistical { .. } => Evaluation::NotYet("statisticalThreshold"),
+        match &self.criteria {
+            None => Evaluation::CollectOnly,
+            Some(criteria) => match criteria.rule {
+                Rule::Static(_) | Rule::Statistical { .. } => Evaluation::Now,
                 Rule::Learned(_) => Evaluation::NotYet("mlDetectionConfig"),
             },
         }
@@ -125,16 +139,12 @@ pub enum Rule {
     Statistical {
         /// Comparison.
         op: NumberOperator,
-        /// Such as `p99.9`; one of [`STATISTICS`].
-        statistic: &'static str,
+        /// Such as `p99.9`.
+        statistic: Statistic,
     },
     /// Against a learned model.
     Learned(Confidence),
 }
-
-/// Percentiles that `statisticalThreshold` knows.
-pub const STATISTICS: [&str; 11] =
-    ["p0", "p0.1", "p0.01", "p1", "p10", "p50", "p90", "p99", "p99.9", "p99.99", "p100"];
 
 /// Confidence of a learned criterion; HIGH alarms least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,7 +158,7 @@ pub enum Confidence {
 }
 
 /// Use of a dimension.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dimension {
     /// Name of the dimension.
     pub name: String,
@@ -197,31 +207,47 @@ pub fn parse_files(files: &[(String, String)]) -> (Profiles, Vec<Problem>) {
     for (index, document) in documents.iter_mut().enumerate() {
         read::file(document, index, &mut found);
     }
-    let profiles = links::link(&mut documents, found);
-    (Profiles(profiles), documents.into_iter().flat_map(document::Document::into_problems).collect())
+    let allowed = found.allowed.take();
+    let (profiles, dimensions) = links::link(&mut documents, found);
+    (
+        Profiles { profiles, dimensions, allowed },
+        documents.into_iter().flat_map(document::Document::into_problems).collect(),
+    )
 }
 
 impl Profiles {
+    /// The allow list of all files together, if there is one.
+    #[must_use]
+    pub const fn allowed(&self) -> Option<&AllowList> {
+        self.allowed.as_ref()
+    }
+
+    /// The dimensions, by name.
+    #[must_use]
+    pub fn dimensions(&self) -> &[DimensionFilters] {
+        &self.dimensions
+    }
+
     /// The profiles, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Profile> {
-        self.0.values()
+        self.profiles.values()
     }
 
     /// The profile of that name.
     #[must_use]
     pub fn profile(&self, name: &str) -> Option<&Profile> {
-        self.0.get(name)
+        self.profiles.get(name)
     }
 
     /// Number of profiles.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.profiles.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.profiles.is_empty()
     }
 }

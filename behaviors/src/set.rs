@@ -19,13 +19,22 @@ use fleet::{
     registry::Registry,
 };
 
-use crate::criterion::{Criterion, ValueKind};
+use crate::{
+    allow::AllowList,
+    criterion::{Criterion, NumberOperator, ValueKind},
+    dimension::{Dimensions, Mask, Narrowed},
+    limit::{Limit, LimitSource},
+    own::OwnMetric,
+    statistic::Statistic,
+};
 
 /// What a behavior measures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MetricKey {
     /// A metric that AWS defines.
     Aws(AwsMetric),
+    /// A metric of our own.
+    Own(OwnMetric),
     /// A metric that devices report under a name of the user's.
     Custom(Arc<str>),
 }
@@ -36,7 +45,18 @@ impl MetricKey {
     pub fn name(&self) -> &str {
         match self {
             Self::Aws(metric) => metric.name(),
+            Self::Own(metric) => metric.name(),
             Self::Custom(name) => name,
+        }
+    }
+
+    /// The bit of a metric that brokers tell of, in a set of metrics; none of custom ones.
+    #[must_use]
+    pub const fn bit(&self) -> Option<u32> {
+        match self {
+            Self::Aws(metric) => Some(*metric as u32),
+            Self::Own(metric) => Some(FIRST_OWN_BIT + *metric as u32),
+            Self::Custom(_) => None,
         }
     }
 
@@ -45,6 +65,7 @@ impl MetricKey {
     pub const fn facts(&self) -> &'static [Fact] {
         match self {
             Self::Custom(_) => &[Fact::Reports],
+            Self::Own(metric) => metric.facts(),
             Self::Aws(metric) => match metric {
                 AwsMetric::MessageByteSize | AwsMetric::NumMessagesSent => &[Fact::Publishes],
                 AwsMetric::NumMessagesReceived => &[Fact::Deliveries],
@@ -71,6 +92,7 @@ impl MetricKey {
     pub const fn side(&self) -> Side {
         match self {
             Self::Aws(metric) => metric.side(),
+            Self::Own(_) => Side::Cloud,
             Self::Custom(_) => Side::Device,
         }
     }
@@ -88,17 +110,89 @@ pub enum EntityKind {
     /// A thing.
     #[default]
     Thing,
-    /// A source address.
-    SourceIp,
+    /// User name or certificate identity of a session.
+    Principal,
+    /// A source address, or the network that it lies in.
+    SourceIp {
+        /// Length of the network's prefix, 0 to 32, of IPv4 addresses.
+        v4: u8,
+        /// The same, 0 to 128, of IPv6 addresses.
+        v6: u8,
+    },
+    /// A topic.
+    Topic,
+    /// A thing group; a thing counts for its groups and the groups above them.
+    ThingGroup,
+    /// All things together.
+    Fleet,
+    /// A client id that somebody claimed who was refused. It is never held against the thing that the
+    /// id belongs to, and can never lead to an action.
+    ClaimedClientId,
 }
 
 impl EntityKind {
+    /// A source address by itself.
+    pub const ADDRESS: Self = Self::SourceIp { v4: 32, v6: 128 };
+    /// One of each, a network with the whole address.
+    pub const ALL: [Self; 7] = [
+        Self::Thing,
+        Self::Principal,
+        Self::ADDRESS,
+        Self::Topic,
+        Self::ThingGroup,
+        Self::Fleet,
+        Self::ClaimedClientId,
+    ];
+
     /// The word used in profiles.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Thing => "thing",
-            Self::SourceIp => "source-ip",
+            Self::Principal => "principal",
+            Self::SourceIp { .. } => "source-ip",
+            Self::Topic => "topic",
+            Self::ThingGroup => "thing-group",
+            Self::Fleet => "fleet",
+            Self::ClaimedClientId => "claimed-client-id",
+        }
+    }
+
+    /// A stable text with everything, part of a behavior's fingerprint.
+    #[must_use]
+    pub fn canonical(self) -> String {
+        match self {
+            Self::SourceIp { v4, v6 } if self != Self::ADDRESS => format!("source-ip/{v4}/{v6}"),
+            _ => self.name().into(),
+        }
+    }
+}
+
+/// What a behavior counts different ones of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Item {
+    /// Things; of refused logins the client ids that were claimed.
+    Things,
+    /// Source addresses.
+    SourceIps,
+    /// User names or certificate identities.
+    Principals,
+    /// Topics.
+    Topics,
+}
+
+impl Item {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Things, Self::SourceIps, Self::Principals, Self::Topics];
+
+    /// The word used in profiles.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Things => "things",
+            Self::SourceIps => "source-ips",
+            Self::Principals => "principals",
+            Self::Topics => "topics",
         }
     }
 }
@@ -118,6 +212,9 @@ pub enum Aggregate {
     Min,
     /// The last of the window.
     Last,
+    /// How many different [`Item`]s the window's events named. A window without one is a datapoint
+    /// of 0.
+    Distinct,
     /// Whole minutes since the entity left, judged at each window boundary while it is away
     /// and once more, as 0, when it comes back.
     Away,
@@ -134,12 +231,50 @@ impl Aggregate {
             Self::Max => "max",
             Self::Min => "min",
             Self::Last => "last",
+            Self::Distinct => "distinct",
             Self::Away => "away",
         }
     }
 }
 
-/// A behavior that is evaluated.
+/// What decides whether a datapoint is compliant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// A fixed criterion.
+    Fixed(Criterion),
+    /// A percentile of the values of all things that the profile watches, in the same window.
+    Percentile {
+        /// Comparison of a thing's value with it.
+        op: NumberOperator,
+        /// Which percentile.
+        statistic: Statistic,
+    },
+    /// Nothing: the values are only collected.
+    Collect,
+}
+
+impl Test {
+    /// Whether a datapoint can be judged from its value alone.
+    #[must_use]
+    pub const fn judges(&self) -> bool {
+        match self {
+            Self::Fixed(_) => true,
+            Self::Percentile { .. } | Self::Collect => false,
+        }
+    }
+
+    /// A stable text, part of a behavior's fingerprint.
+    #[must_use]
+    pub fn canonical(&self) -> String {
+        match self {
+            Self::Fixed(criterion) => criterion.canonical(),
+            Self::Percentile { op, statistic } => format!("{} {statistic}", op.name()),
+            Self::Collect => "collect".into(),
+        }
+    }
+}
+
+/// A behavior that is evaluated, or a metric that is only collected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behavior {
     /// Security profile.
@@ -148,20 +283,26 @@ pub struct Behavior {
     pub name: Arc<str>,
     /// What it measures.
     pub metric: MetricKey,
+    /// Which messages count; all if nothing.
+    pub narrowed: Option<Narrowed>,
     /// What it counts by.
     pub entity: EntityKind,
+    /// What it counts different ones of, instead of all events.
+    pub distinct: Option<Item>,
     /// Length of its windows, seconds; none if each observation is a datapoint.
     pub window: Option<u32>,
     /// How observations become a datapoint.
     pub aggregate: Aggregate,
     /// What is compliant.
-    pub criterion: Criterion,
+    pub test: Test,
     /// Violating datapoints in a row that raise the alarm, 1 to 10.
     pub to_alarm: u8,
     /// Compliant datapoints in a row that clear it, 1 to 10.
     pub to_clear: u8,
     /// No notification is wanted.
     pub suppress: bool,
+    /// The metric's values are exported.
+    pub export: bool,
     /// The criterion as text, such as `less-than 100 in 300 s`.
     pub expected: Arc<str>,
     /// The behavior as configured, compact JSON in the form of AWS, our own keys left out.
@@ -172,44 +313,82 @@ pub struct Behavior {
 }
 
 impl Behavior {
-    /// The kind of value that it judges. A custom metric may arrive with another; that is no datapoint.
+    /// Whether it takes values of a kind. A custom metric may arrive with another kind than that of
+    /// its criterion; that is no datapoint.
     #[must_use]
-    pub const fn kind(&self) -> ValueKind {
-        self.criterion.kind()
+    pub const fn takes(&self, kind: ValueKind) -> bool {
+        match &self.test {
+            Test::Fixed(criterion) => criterion.kind() as u8 == kind as u8,
+            Test::Percentile { .. } => matches!(kind, ValueKind::Number),
+            Test::Collect => true,
+        }
+    }
+
+    /// The criterion, if it has a fixed one.
+    #[must_use]
+    pub const fn criterion(&self) -> Option<&Criterion> {
+        match &self.test {
+            Test::Fixed(criterion) => Some(criterion),
+            Test::Percentile { .. } | Test::Collect => None,
+        }
+    }
+
+    /// What its datapoints are compared with, as far as the behavior knows by itself.
+    #[must_use]
+    pub const fn limit(&self) -> Limit {
+        match &self.test {
+            Test::Fixed(Criterion::Number(criterion)) => {
+                Limit::one_sided(criterion.op.bounds_above(), criterion.threshold, LimitSource::Fixed)
+            }
+            Test::Fixed(
+                Criterion::Ports(..)
+                | Criterion::Addresses(..)
+                | Criterion::Numbers(..)
+                | Criterion::Strings(..),
+            ) => Limit::unbounded(LimitSource::Set),
+            Test::Percentile { .. } | Test::Collect => Limit::unbounded(LimitSource::Fixed),
+        }
     }
 
     /// Whether the ports are compliant. See [`Criterion::judge_ports`].
     #[must_use]
     pub fn judge_ports(&self, values: &[u16]) -> bool {
-        self.criterion.judge_ports(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_ports(values))
     }
 
     /// Whether the addresses are compliant. See [`Criterion::judge_addresses`].
     #[must_use]
     pub fn judge_addresses(&self, values: &[IpAddr]) -> bool {
-        self.criterion.judge_addresses(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_addresses(values))
     }
 
     /// Whether the numbers are compliant. See [`Criterion::judge_numbers`].
     #[must_use]
     pub fn judge_numbers(&self, values: &[f64]) -> bool {
-        self.criterion.judge_numbers(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_numbers(values))
     }
 
     /// Whether the texts are compliant. See [`Criterion::judge_strings`].
     #[must_use]
     pub fn judge_strings<'a>(&self, values: impl IntoIterator<Item = &'a str>) -> bool {
-        self.criterion.judge_strings(values)
+        self.criterion().is_none_or(|criterion| criterion.judge_strings(values))
     }
 }
 
 const METRICS: usize = AwsMetric::ALL.len();
+/// The metrics of AWS are before ours.
+const FIRST_OWN_BIT: u32 = AwsMetric::DestinationIpAddresses as u32 + 1;
+const _: () = assert!(FIRST_OWN_BIT as usize == METRICS && BITS <= 32);
+/// Metrics that brokers tell of: a set of them fits into 32 bits.
+const BITS: usize = METRICS + OwnMetric::ALL.len();
 
 /// Behaviors in the order of profile name, then of the profile; and who listens to what.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BehaviorSet {
     behaviors: Vec<Arc<Behavior>>,
-    by_metric: [Vec<u16>; METRICS],
+    by_metric: [Vec<u16>; BITS],
+    /// Those that a dimension narrows, by metric.
+    narrowed: Vec<(AwsMetric, u16)>,
     by_custom: Vec<(Arc<str>, Vec<u16>)>,
     windows: Vec<u32>,
     by_window: Vec<Vec<u16>>,
@@ -223,24 +402,28 @@ impl BehaviorSet {
     #[must_use]
     pub fn new(mut behaviors: Vec<Arc<Behavior>>) -> Self {
         behaviors.truncate(Self::BEHAVIORS_MAX);
-        let mut by_metric: [Vec<u16>; METRICS] = Default::default();
+        let mut by_metric: [Vec<u16>; BITS] = Default::default();
         let mut by_custom: BTreeMap<Arc<str>, Vec<u16>> = BTreeMap::new();
         let mut by_window: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
+        let mut narrowed = Vec::new();
         for (index, behavior) in (0_u16..).zip(&behaviors) {
-            match &behavior.metric {
-                MetricKey::Aws(metric) => {
-                    if let Some(listeners) = by_metric.get_mut(*metric as usize) {
+            match (&behavior.metric, behavior.metric.bit()) {
+                (MetricKey::Aws(metric), _) if behavior.narrowed.is_some() => narrowed.push((*metric, index)),
+                (MetricKey::Custom(name), _) => by_custom.entry(Arc::clone(name)).or_default().push(index),
+                (_, Some(bit)) => {
+                    if let Some(listeners) = by_metric.get_mut(bit as usize) {
                         listeners.push(index);
                     }
                 }
-                MetricKey::Custom(name) => by_custom.entry(Arc::clone(name)).or_default().push(index),
+                (_, None) => {}
             }
             if let Some(window) = behavior.window {
                 by_window.entry(window).or_default().push(index);
             }
         }
         let (windows, by_window) = by_window.into_iter().unzip();
-        Self { behaviors, by_metric, by_custom: by_custom.into_iter().collect(), windows, by_window }
+        let by_custom = by_custom.into_iter().collect();
+        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window }
     }
 
     /// The behaviors; an index into them is what the lookups give.
@@ -261,11 +444,39 @@ impl BehaviorSet {
         self.behaviors.is_empty()
     }
 
-    /// Indices of the behaviors of a metric.
+    /// Indices of the behaviors of a metric that a dimension narrows, and that count a message with
+    /// this mask.
+    pub fn narrowed(&self, metric: AwsMetric, mask: Mask) -> impl Iterator<Item = u16> {
+        self.narrowed.iter().filter(move |(own, _)| *own == metric).map(|(_, index)| *index).filter(
+            move |index| {
+                let behavior = self.behaviors.get(usize::from(*index));
+                let narrowed = behavior.and_then(|behavior| behavior.narrowed.as_ref());
+                narrowed.is_some_and(|narrowed| narrowed.counts(mask))
+            },
+        )
+    }
+
+    /// Indices of the behaviors of a metric that no dimension narrows.
     #[must_use]
     #[inline]
     pub fn listeners(&self, metric: AwsMetric) -> &[u16] {
         self.by_metric.get(metric as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// Indices of the behaviors of the metric with this bit ([`MetricKey::bit`]).
+    #[must_use]
+    #[inline]
+    pub fn with_bit(&self, bit: u32) -> &[u16] {
+        self.by_metric.get(bit as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// The metrics that behaviors listen to, by bit.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        self.behaviors
+            .iter()
+            .filter_map(|behavior| behavior.metric.bit())
+            .fold(0, |bits, bit| bits | 1 << bit)
     }
 
     /// Indices of the behaviors of a custom metric, of whatever kind their criterion is.
@@ -298,7 +509,22 @@ pub struct SetId(u32);
 pub(crate) struct Part {
     pub(crate) targets: Vec<Target>,
     pub(crate) of_things: Vec<Arc<Behavior>>,
-    pub(crate) of_addresses: Vec<Arc<Behavior>>,
+    /// Those that count by something else, or different ones of something.
+    pub(crate) keyed: Vec<Arc<Behavior>>,
+    /// Metrics that are only collected; they listen behind the behaviors.
+    pub(crate) collected: Vec<Arc<Behavior>>,
+}
+
+/// Behaviors that count by the same kind of entity, other than by thing. They apply to every entity
+/// of the kind: an address is no target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// What they count by.
+    pub kind: EntityKind,
+    /// The behaviors.
+    pub set: BehaviorSet,
+    /// Metrics that they listen to, by bit.
+    pub bits: u32,
 }
 
 /// All profiles compiled. An immutable value to its users: sets are made when they are first
@@ -307,6 +533,17 @@ pub(crate) struct Part {
 pub struct Compiled {
     parts: Vec<Part>,
     windows: Vec<u32>,
+    /// Window lengths of behaviors that compare with a percentile.
+    statistical: Vec<u32>,
+    dimensions: Dimensions,
+    groups: Vec<Group>,
+    /// Metrics that groups listen to, by bit.
+    group_bits: u32,
+    /// Metrics of our own that behaviors of things listen to, by bit.
+    own_bits: u32,
+    allowed: Option<AllowList>,
+    /// Whether a dimension narrows the address that a message came from.
+    addresses_narrowed: bool,
     interned: Mutex<BTreeMap<Vec<u16>, SetId>>,
     sets: Shelf,
     overflowed: AtomicU64,
@@ -316,39 +553,83 @@ pub struct Compiled {
 /// a thing with yet another one gets the empty set, and is counted.
 pub const SETS_MAX: usize = 65_536;
 
-const OF_ADDRESSES: SetId = SetId(0);
-const EMPTY: SetId = SetId(1);
+const EMPTY: SetId = SetId(0);
+
+impl SetId {
+    /// The set of nobody, with no behavior.
+    pub const NONE: Self = EMPTY;
+}
 
 impl Compiled {
     /// `parts` in the order of profile name.
-    pub(crate) fn new(mut parts: Vec<Part>) -> Self {
+    pub(crate) fn new(mut parts: Vec<Part>, dimensions: Dimensions, allowed: Option<AllowList>) -> Self {
         parts.truncate(usize::from(u16::MAX));
-        let of_addresses = parts.iter().filter(|part| !part.targets.is_empty());
-        let of_addresses: Vec<_> = of_addresses.flat_map(|part| part.of_addresses.iter().cloned()).collect();
-        let all = parts.iter().flat_map(|part| part.of_things.iter().chain(&part.of_addresses));
-        let mut windows: Vec<u32> = all.filter_map(|behavior| behavior.window).collect();
-        windows.sort_unstable();
-        windows.dedup();
+        let groups = groups(&parts);
+        let all = || {
+            let lists = |part: &Part| [part.of_things.clone(), part.keyed.clone(), part.collected.clone()];
+            parts.iter().flat_map(lists).flatten()
+        };
+        let all: Vec<Arc<Behavior>> = all().collect();
+        let windows = distinct(all.iter().filter_map(|behavior| behavior.window));
+        let percentile = |behavior: &&Arc<Behavior>| matches!(behavior.test, Test::Percentile { .. });
+        let statistical = distinct(all.iter().filter(percentile).filter_map(|behavior| behavior.window));
+        let used = all.iter().any(|behavior| behavior.narrowed.is_some());
+        let dimensions = if used { dimensions } else { Dimensions::default() };
+        let address = MetricKey::Aws(AwsMetric::SourceIpAddress);
+        let own = |part: &Part| BehaviorSet::new(part.of_things.clone()).bits();
+        let own_bits = parts.iter().fold(0, |bits, part| bits | own(part)) >> FIRST_OWN_BIT << FIRST_OWN_BIT;
+        let addresses_narrowed =
+            all.iter().any(|behavior| behavior.narrowed.is_some() && behavior.metric == address);
         let sets = Shelf::default();
-        sets.put(OF_ADDRESSES.0, BehaviorSet::new(of_addresses));
         sets.put(EMPTY.0, BehaviorSet::default());
         let interned = Mutex::new(BTreeMap::from([(Vec::new(), EMPTY)]));
-        Self { parts, windows, interned, sets, overflowed: AtomicU64::new(0) }
+        Self {
+            parts,
+            windows,
+            statistical,
+            dimensions,
+            group_bits: groups.iter().fold(0, |bits, group| bits | group.bits),
+            groups,
+            own_bits,
+            allowed,
+            addresses_narrowed,
+            interned,
+            sets,
+            overflowed: AtomicU64::new(0),
+        }
     }
 
     /// The set of a thing: the behaviors of the profiles whose target it is. A thing that is not
     /// in `registry.things` is unregistered.
     pub fn set_for(&self, thing: &str, registry: &Registry) -> SetId {
         let applying = (0_u16..).zip(&self.parts);
-        let applying = applying.filter(|(_, part)| !part.of_things.is_empty());
+        let applying = applying.filter(|(_, part)| !part.of_things.is_empty() || !part.collected.is_empty());
         let applying = applying.filter(|(_, part)| part.targets.iter().any(|t| holds(t, thing, registry)));
         self.intern(applying.map(|(index, _)| index).collect())
     }
 
-    /// The set of every source address: behaviors that count by address, of all profiles that have a target.
+    /// Behaviors that count by something else than by thing, of all profiles that have a target.
     #[must_use]
-    pub const fn set_for_address(&self) -> SetId {
-        OF_ADDRESSES
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// Metrics that [`Compiled::groups`] listen to, by bit.
+    #[must_use]
+    pub const fn group_bits(&self) -> u32 {
+        self.group_bits
+    }
+
+    /// Metrics of our own that behaviors of things listen to, by bit.
+    #[must_use]
+    pub const fn own_bits(&self) -> u32 {
+        self.own_bits
+    }
+
+    /// The allow list, if there is one.
+    #[must_use]
+    pub const fn allowed(&self) -> Option<&AllowList> {
+        self.allowed.as_ref()
     }
 
     /// The set of that number.
@@ -364,9 +645,27 @@ impl Compiled {
         &self.windows
     }
 
+    /// Whether a behavior with windows of `secs` seconds compares with a percentile.
+    #[must_use]
+    pub fn is_statistical(&self, secs: u32) -> bool {
+        self.statistical.binary_search(&secs).is_ok()
+    }
+
+    /// The dimensions; none if no behavior uses one.
+    #[must_use]
+    pub const fn dimensions(&self) -> &Dimensions {
+        &self.dimensions
+    }
+
+    /// Whether a dimension narrows `aws:source-ip-address`, so that the address of each message counts.
+    #[must_use]
+    pub const fn narrows_addresses(&self) -> bool {
+        self.addresses_narrowed
+    }
+
     /// Every behavior that is evaluated, in order of profile name, then of the profile.
     pub fn behaviors(&self) -> impl Iterator<Item = &Arc<Behavior>> {
-        self.parts.iter().flat_map(|part| part.of_things.iter().chain(&part.of_addresses))
+        self.parts.iter().flat_map(|part| part.of_things.iter().chain(&part.keyed))
     }
 
     /// How often a thing got the empty set because [`SETS_MAX`] was reached.
@@ -380,20 +679,53 @@ impl Compiled {
         if let Some(&id) = interned.get(&profiles) {
             return id;
         }
-        // One more than the combinations: the addresses' set is not among them.
-        let id = match u32::try_from(interned.len() + 1) {
-            Ok(next) if interned.len() + 1 < SETS_MAX => SetId(next),
+        let id = match u32::try_from(interned.len()) {
+            Ok(next) if interned.len() < SETS_MAX => SetId(next),
             _ => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
                 return EMPTY;
             }
         };
-        let parts = profiles.iter().filter_map(|&index| self.parts.get(usize::from(index)));
-        let behaviors = parts.flat_map(|part| part.of_things.iter().cloned()).collect();
+        let parts = || profiles.iter().filter_map(|&index| self.parts.get(usize::from(index)));
+        let mut behaviors: Vec<_> = parts().flat_map(|part| part.of_things.iter().cloned()).collect();
+        behaviors.extend(each_once(parts().flat_map(|part| &part.collected)));
         self.sets.put(id.0, BehaviorSet::new(behaviors));
         interned.insert(profiles, id);
         id
     }
+}
+
+fn groups(parts: &[Part]) -> Vec<Group> {
+    let mut by_kind: BTreeMap<EntityKind, Vec<Arc<Behavior>>> = BTreeMap::new();
+    let keyed = parts.iter().filter(|part| !part.targets.is_empty()).flat_map(|part| &part.keyed);
+    for behavior in keyed {
+        by_kind.entry(behavior.entity).or_default().push(Arc::clone(behavior));
+    }
+    let group = |(kind, behaviors)| {
+        let set = BehaviorSet::new(behaviors);
+        Group { kind, bits: set.bits(), set }
+    };
+    by_kind.into_iter().map(group).collect()
+}
+
+fn distinct(windows: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut windows: Vec<u32> = windows.collect();
+    windows.sort_unstable();
+    windows.dedup();
+    windows
+}
+
+/// Collectors of several profiles, each metric once; it is exported if one of them says so.
+fn each_once<'a>(collectors: impl Iterator<Item = &'a Arc<Behavior>>) -> impl Iterator<Item = Arc<Behavior>> {
+    let mut all: BTreeMap<(MetricKey, Option<Narrowed>, &'static str), Arc<Behavior>> = BTreeMap::new();
+    for collector in collectors {
+        let key = (collector.metric.clone(), collector.narrowed.clone(), collector.aggregate.name());
+        let known = all.entry(key).or_insert_with(|| Arc::clone(collector));
+        if collector.export {
+            *known = Arc::clone(collector);
+        }
+    }
+    all.into_values()
 }
 
 fn holds(target: &Target, thing: &str, registry: &Registry) -> bool {

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     criterion::Criterion,
-    set::{Aggregate, Behavior},
+    limit::Limit,
+    set::{Aggregate, Behavior, Test},
 };
 
 /// State of one behavior for one entity: 24 bytes. The default is one that never saw anything.
@@ -56,6 +57,44 @@ pub struct Deciding {
     pub value: Value,
     /// The weakest attribution of what went into it.
     pub attribution: Attribution,
+    /// Begin of its window; the time of the observation if that is a datapoint of its own; for
+    /// [`Aggregate::Away`] when the entity left.
+    pub start: Timestamp,
+    /// What it was compared with; without bounds while it has not been judged.
+    pub limit: Limit,
+}
+
+/// A datapoint, with its verdict and what that changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Datapoint {
+    /// Value, time and limit.
+    pub deciding: Deciding,
+    /// Whether it is compliant. Nothing if the behavior cannot say so by itself ([`Test::judges`]):
+    /// whoever has the model judges it with [`Behavior::decide`].
+    pub compliant: Option<bool>,
+    /// What it changed.
+    pub turn: Option<Turn>,
+}
+
+/// Begin or end of a violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A violation begins.
+    Alarm,
+    /// A violation ends.
+    Clear,
+}
+
+impl Datapoint {
+    /// What it changed, with what decided.
+    #[must_use]
+    pub const fn change(&self) -> Option<Change> {
+        match self.turn {
+            Some(Turn::Alarm) => Some(Change::Alarm(self.deciding)),
+            Some(Turn::Clear) => Some(Change::Clear(self.deciding)),
+            None => None,
+        }
+    }
 }
 
 /// Value of a deciding datapoint.
@@ -105,8 +144,8 @@ impl Slot {
 }
 
 impl Behavior {
-    /// Observes a number at `at`. The first change is of the window before, if this observation
-    /// closes it, the second of this observation's own window.
+    /// Observes a number at `at`. The first datapoint is of the window before, if this observation
+    /// closes it, the second of this observation's own window, if it is decided already.
     ///
     /// A late observation (see [`Slot::is_late`]) and what is not a number change nothing.
     /// For counters the value is how many were seen, usually 1.
@@ -117,16 +156,12 @@ impl Behavior {
         at: Timestamp,
         value: f64,
         who: Attribution,
-    ) -> (Option<Change>, Option<Change>) {
+    ) -> (Option<Datapoint>, Option<Datapoint>) {
         if value.is_nan() || matches!(self.aggregate, Aggregate::Away) {
             return (None, None);
         }
         let Some(width) = self.width() else {
-            let verdict = self.holds(value);
-            return (
-                None,
-                self.step(slot, verdict, Deciding { at, value: Value::Number(value), attribution: who }),
-            );
+            return (None, Some(self.number(slot, (at, at), value, who)));
         };
         let at_ms = at.millis();
         let mut closed = None;
@@ -148,8 +183,19 @@ impl Behavior {
         at: Timestamp,
         compliant: bool,
         who: Attribution,
-    ) -> Option<Change> {
-        self.step(slot, compliant, Deciding { at, value: Value::List, attribution: who })
+    ) -> Datapoint {
+        let limit = self.limit();
+        let deciding = Deciding { at, value: Value::List, attribution: who, start: at, limit };
+        let compliant = self.test.judges().then_some(compliant);
+        let turn = compliant.and_then(|compliant| self.count(slot, compliant));
+        Datapoint { deciding, compliant, turn }
+    }
+
+    /// Judges a datapoint of a behavior that cannot do it by itself: counts the verdict of whoever
+    /// holds the model, and what it was compared with.
+    pub fn decide(&self, slot: &mut Slot, deciding: Deciding, compliant: bool, limit: Limit) -> Datapoint {
+        let turn = self.count(slot, compliant);
+        Datapoint { deciding: Deciding { limit, ..deciding }, compliant: Some(compliant), turn }
     }
 
     /// Ends the window whose end is `boundary`. To be called for every such boundary, in order of
@@ -162,7 +208,7 @@ impl Behavior {
     /// A boundary may come a little after the first observations of the next window (the
     /// watermark lags). The windows that those skipped are judged then, unless their own window
     /// has already been decided or closed: then the skipped ones are missing.
-    pub fn close(&self, slot: &mut Slot, boundary: Timestamp, present: bool) -> Option<Change> {
+    pub fn close(&self, slot: &mut Slot, boundary: Timestamp, present: bool) -> Option<Datapoint> {
         let width = self.width()?;
         if matches!(self.aggregate, Aggregate::Away) {
             return self.close_away(slot, boundary);
@@ -179,9 +225,9 @@ impl Behavior {
             return self.close_gap(slot, end, width, present);
         }
         let own_end = slot.start.saturating_add(width);
-        let change = if slot.has(FILLED) { self.judge(slot, own_end) } else { self.zero(slot, end, present) };
+        let point = if slot.has(FILLED) { self.judge(slot, own_end) } else { self.zero(slot, end, present) };
         slot.open(end, 0);
-        change
+        point
     }
 
     /// The entity left at `at`. For [`Aggregate::Away`]; nothing for the others. A second
@@ -195,101 +241,123 @@ impl Behavior {
 
     /// The entity came back at `at`: a datapoint of 0 minutes, if it had been away. For
     /// [`Aggregate::Away`]; nothing for the others.
-    pub fn observe_back(&self, slot: &mut Slot, at: Timestamp) -> Option<Change> {
+    pub fn observe_back(&self, slot: &mut Slot, at: Timestamp) -> Option<Datapoint> {
         if !matches!(self.aggregate, Aggregate::Away) || !slot.has(SEEN) {
             return None;
         }
+        let left = Timestamp::from_millis(slot.start);
         slot.flags &= !SEEN;
         slot.start = 0;
-        self.step(
-            slot,
-            self.holds(0.0),
-            Deciding { at, value: Value::Number(0.0), attribution: Attribution::Certain },
-        )
+        Some(self.number(slot, (left, at), 0.0, Attribution::Certain))
     }
 
     fn width(&self) -> Option<i64> {
         self.window.map(|secs| i64::from(secs.max(1)) * 1000)
     }
 
-    fn holds(&self, value: f64) -> bool {
-        match &self.criterion {
-            Criterion::Number(criterion) => criterion.holds(value),
-            Criterion::Ports(..)
-            | Criterion::Addresses(..)
-            | Criterion::Numbers(..)
-            | Criterion::Strings(..) => true,
+    /// Whether a number is compliant, if the behavior can say so by itself.
+    fn holds(&self, value: f64) -> Option<bool> {
+        match &self.test {
+            Test::Fixed(Criterion::Number(criterion)) => Some(criterion.holds(value)),
+            Test::Fixed(
+                Criterion::Ports(..)
+                | Criterion::Addresses(..)
+                | Criterion::Numbers(..)
+                | Criterion::Strings(..),
+            ) => Some(true),
+            Test::Percentile { .. } | Test::Collect => None,
         }
+    }
+
+    /// A number as a datapoint of the window, judged if the behavior can do that by itself.
+    fn number(
+        &self,
+        slot: &mut Slot,
+        (start, at): (Timestamp, Timestamp),
+        value: f64,
+        who: Attribution,
+    ) -> Datapoint {
+        let deciding =
+            Deciding { at, value: Value::Number(value), attribution: who, start, limit: self.limit() };
+        let compliant = self.holds(value);
+        let turn = compliant.and_then(|compliant| self.count(slot, compliant));
+        Datapoint { deciding, compliant, turn }
     }
 
     /// Puts an observation into the slot's window, and decides it if nothing can save it.
     #[inline]
-    fn add(&self, slot: &mut Slot, at: Timestamp, value: f64, who: Attribution) -> Option<Change> {
+    fn add(&self, slot: &mut Slot, at: Timestamp, value: f64, who: Attribution) -> Option<Datapoint> {
         if slot.has(DECIDED) {
             return None;
         }
         slot.who = slot.who.min(who as u8);
         slot.value = match self.aggregate {
             Aggregate::Count | Aggregate::Sum => slot.value + value,
-            Aggregate::Max if slot.has(FILLED) => slot.value.max(value),
+            Aggregate::Max | Aggregate::Distinct if slot.has(FILLED) => slot.value.max(value),
             Aggregate::Min if slot.has(FILLED) => slot.value.min(value),
-            Aggregate::Max | Aggregate::Min | Aggregate::Last | Aggregate::Each | Aggregate::Away => value,
+            Aggregate::Max
+            | Aggregate::Distinct
+            | Aggregate::Min
+            | Aggregate::Last
+            | Aggregate::Each
+            | Aggregate::Away => value,
         };
         slot.set(FILLED);
-        if !self.is_final_once_violating() || self.holds(slot.value) {
+        if !self.is_final_once_violating() || self.holds(slot.value) != Some(false) {
             return None;
         }
         slot.set(DECIDED);
-        let deciding = Deciding { at, value: Value::Number(slot.value), attribution: attribution(slot.who) };
-        self.step(slot, false, deciding)
+        let start = Timestamp::from_millis(slot.start);
+        Some(self.number(slot, (start, at), slot.value, attribution(slot.who)))
     }
 
     /// Whether a violating window stays so whatever it still gathers: a sum of what is never
     /// negative, or a maximum, against a bound from above; a minimum against one from below.
     fn is_final_once_violating(&self) -> bool {
-        let Criterion::Number(criterion) = &self.criterion else { return false };
+        let Test::Fixed(Criterion::Number(criterion)) = &self.test else { return false };
         match self.aggregate {
-            Aggregate::Count | Aggregate::Sum | Aggregate::Max => criterion.op.bounds_above(),
+            Aggregate::Count | Aggregate::Sum | Aggregate::Max | Aggregate::Distinct => {
+                criterion.op.bounds_above()
+            }
             Aggregate::Min => !criterion.op.bounds_above(),
             Aggregate::Last | Aggregate::Each | Aggregate::Away => false,
         }
     }
 
     /// Leaves the slot's window for a later one, before the boundary between them was told.
-    fn move_on(&self, slot: &mut Slot, start: i64, width: i64) -> Option<Change> {
+    fn move_on(&self, slot: &mut Slot, start: i64, width: i64) -> Option<Datapoint> {
         let windows = start.saturating_sub(slot.start) / width;
-        let (change, skipped) = if slot.has(FILLED) {
+        let (point, skipped) = if slot.has(FILLED) {
             (self.judge(slot, slot.start.saturating_add(width)), windows - 1)
         } else {
             // Its own gap is 0: a window is opened with a gap only by an observation in it.
             (None, windows)
         };
         slot.open(start, u8::try_from(skipped).unwrap_or(u8::MAX));
-        change
+        point
     }
 
     /// Judges the slot's window, which has an observation, at its end.
-    fn judge(&self, slot: &mut Slot, end: i64) -> Option<Change> {
+    fn judge(&self, slot: &mut Slot, end: i64) -> Option<Datapoint> {
         if slot.has(DECIDED) {
             return None;
         }
-        let at = Timestamp::from_millis(end);
-        let deciding = Deciding { at, value: Value::Number(slot.value), attribution: attribution(slot.who) };
-        self.step(slot, self.holds(slot.value), deciding)
+        let window = (Timestamp::from_millis(slot.start), Timestamp::from_millis(end));
+        Some(self.number(slot, window, slot.value, attribution(slot.who)))
     }
 
     /// Judges a window without an observation.
-    fn zero(&self, slot: &mut Slot, end: i64, present: bool) -> Option<Change> {
-        if !present || !matches!(self.aggregate, Aggregate::Count) {
+    fn zero(&self, slot: &mut Slot, end: i64, present: bool) -> Option<Datapoint> {
+        if !present || !matches!(self.aggregate, Aggregate::Count | Aggregate::Distinct) {
             return None;
         }
-        let at = Timestamp::from_millis(end);
-        let deciding = Deciding { at, value: Value::Number(0.0), attribution: Attribution::Certain };
-        self.step(slot, self.holds(0.0), deciding)
+        let start = end.saturating_sub(self.width()?);
+        let window = (Timestamp::from_millis(start), Timestamp::from_millis(end));
+        Some(self.number(slot, window, 0.0, Attribution::Certain))
     }
 
     /// Judges a window that was skipped, now that its end is told.
-    fn close_gap(&self, slot: &mut Slot, end: i64, width: i64, present: bool) -> Option<Change> {
+    fn close_gap(&self, slot: &mut Slot, end: i64, width: i64, present: bool) -> Option<Datapoint> {
         let left = slot.start.saturating_sub(end) / width;
         if left >= i64::from(slot.gap) {
             return None;
@@ -298,22 +366,19 @@ impl Behavior {
         if slot.has(DECIDED) { None } else { self.zero(slot, end, present) }
     }
 
-    fn close_away(&self, slot: &mut Slot, boundary: Timestamp) -> Option<Change> {
+    fn close_away(&self, slot: &mut Slot, boundary: Timestamp) -> Option<Datapoint> {
         if !slot.has(SEEN) || boundary.millis() <= slot.start {
             return None;
         }
         let minutes = boundary.millis().saturating_sub(slot.start) / 60_000;
         let value = f64::from(u32::try_from(minutes).unwrap_or(u32::MAX));
-        self.step(
-            slot,
-            self.holds(value),
-            Deciding { at: boundary, value: Value::Number(value), attribution: Attribution::Certain },
-        )
+        let left = Timestamp::from_millis(slot.start);
+        Some(self.number(slot, (left, boundary), value, Attribution::Certain))
     }
 
-    /// Counts a datapoint.
+    /// Counts the verdict about a datapoint.
     #[inline]
-    fn step(&self, slot: &mut Slot, compliant: bool, deciding: Deciding) -> Option<Change> {
+    fn count(&self, slot: &mut Slot, compliant: bool) -> Option<Turn> {
         if compliant != slot.in_alarm() {
             // As it already is: the run towards a change is broken.
             slot.run = 0;
@@ -326,7 +391,7 @@ impl Behavior {
         }
         slot.run = 0;
         slot.flags ^= ALARMED;
-        Some(if compliant { Change::Clear(deciding) } else { Change::Alarm(deciding) })
+        Some(if compliant { Turn::Clear } else { Turn::Alarm })
     }
 }
 

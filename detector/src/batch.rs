@@ -5,12 +5,16 @@
 
 use std::{net::IpAddr, ops::Range, sync::Arc};
 
-use behaviors::set::{Compiled, SetId};
+use behaviors::{
+    dimension::Mask,
+    set::{Compiled, SetId},
+};
 use fleet::{
     event::Attribution,
     report::{CustomMetric, CustomValue, ReportBuf},
     time::Timestamp,
 };
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{input::SourceId, names::NameList, output::Watched, refused::RefusedInput};
 
@@ -20,8 +24,8 @@ use crate::{input::SourceId, names::NameList, output::Watched, refused::RefusedI
 pub(crate) enum What {
     /// The entity is new, or its behavior set changed: `arg` is an index of [`Batch::sets`].
     AssignThing,
-    /// As `AssignThing`, for a source address.
-    AssignAddress,
+    /// The entity is forgotten; its number will be another's.
+    Retire,
     /// A session began: `arg` is principal and index of [`Batch::addresses`], see [`Op::connect_arg`].
     Connect,
     /// A session ended.
@@ -30,13 +34,19 @@ pub(crate) enum What {
     SessionOver,
     /// A login was refused.
     AuthFailure,
-    /// A session began from this address.
-    Attempt,
-    /// A request was refused.
+    /// The thing did what counts for metrics of our own: `arg` is their bits.
+    Own,
+    /// Something that counts for an entity other than a thing: `arg` is an index of [`Batch::keyed`].
+    /// `entity` is the slice that it belongs to.
+    Keyed,
+    /// A request was refused: `arg` is its dimensions.
     Denied,
-    /// A message was sent: `arg` is its size in bytes.
+    /// A message was sent: `arg` is its size in bytes, and its dimensions.
     Publish,
-    /// A message was received.
+    /// A message was sent from an address: `arg` is an index of [`Batch::addresses`], and the
+    /// message's dimensions. Only if a dimension narrows addresses.
+    PublishedFrom,
+    /// A message was received: `arg` is its dimensions.
     Delivery,
     /// The thing did something that no metric counts.
     Seen,
@@ -46,6 +56,9 @@ pub(crate) enum What {
     Boundary,
     /// The rules changed: `arg` is an index of [`Batch::reassigns`]. To all shards.
     Reassign,
+    /// Every event before this record happened before `at`, and this record's at or after it. To
+    /// all shards.
+    Mark,
     /// A source was blind from `arg` (ms since the epoch) to `at`. To all shards.
     Blind,
 }
@@ -81,6 +94,17 @@ impl Op {
         ((self.arg >> 32) as u32, (self.arg & 0xffff_ffff) as usize)
     }
 
+    /// `arg` of a message: a number, and its dimensions.
+    pub(crate) const fn message_arg(number: u32, mask: Mask) -> u64 {
+        (mask.0 as u64) << 32 | number as u64
+    }
+
+    /// Number and dimensions of a message.
+    #[inline]
+    pub(crate) const fn message_parts(self) -> (u32, Mask) {
+        ((self.arg & 0xffff_ffff) as u32, Mask((self.arg >> 32 & 0xffff) as u16))
+    }
+
     /// `arg` as an index.
     pub(crate) fn index(self) -> usize {
         usize::try_from(self.arg).unwrap_or(usize::MAX)
@@ -106,7 +130,48 @@ pub(crate) struct Reassign {
     pub(crate) compiled: Arc<Compiled>,
     /// Set of each entity.
     pub(crate) sets: Vec<SetId>,
+    /// Entities of each kind that are followed at most.
+    pub(crate) entities_max: u32,
 }
+
+/// The name of an entity in two pieces, and how sure it is that it did what is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keyed<'a> {
+    pub(crate) head: &'a [u8],
+    pub(crate) tail: &'a [u8],
+    pub(crate) who: Attribution,
+}
+
+/// Something that counts for an entity other than a thing.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyedRow {
+    /// Index of the group of behaviors.
+    pub(crate) group: u16,
+    /// Metrics that it counts for.
+    pub(crate) bits: u32,
+    /// Size of a message, or a share.
+    pub(crate) value: u32,
+    /// Name, in [`Batch::keys`].
+    pub(crate) key: Range<u32>,
+    /// Hash of the name.
+    pub(crate) hash: u64,
+    /// Hashes of what it names, by [`behaviors::set::Item`]; 0 for what is not known.
+    pub(crate) items: [u64; 4],
+}
+
+/// A name that another one has taken the place of.
+#[derive(Clone, Debug)]
+pub(crate) struct Renamed {
+    pub(crate) seq: u64,
+    pub(crate) nth: u16,
+    pub(crate) entity: u32,
+    pub(crate) old: Box<[u8]>,
+}
+
+/// Parts that entities other than things are dealt out to by their hash, each with its own bound, so
+/// that who makes room for whom does not depend on the number of shards. Part `k` is with shard `k`
+/// modulo their number.
+pub(crate) const SLICES: u32 = 64;
 
 /// Operations by shard, and arenas.
 #[derive(Debug, Default)]
@@ -121,7 +186,12 @@ pub struct Batch {
     pub(crate) numbers: Vec<f64>,
     pub(crate) strings: Vec<Range<u32>>,
     pub(crate) reassigns: Vec<Arc<Reassign>>,
+    pub(crate) keyed: Vec<KeyedRow>,
+    pub(crate) keys: Vec<u8>,
+    /// Names of new things, and their numbers.
     pub(crate) new_entities: NameList,
+    pub(crate) new_numbers: Vec<u32>,
+    pub(crate) renamed: Vec<Renamed>,
     pub(crate) new_principals: NameList,
     pub(crate) watched: Vec<Watched>,
     pub(crate) refused: Vec<RefusedInput>,
@@ -162,7 +232,11 @@ impl Batch {
         self.numbers.clear();
         self.strings.clear();
         self.reassigns.clear();
+        self.keyed.clear();
+        self.keys.clear();
         self.new_entities.clear();
+        self.new_numbers.clear();
+        self.renamed.clear();
         self.new_principals.clear();
         self.watched.clear();
         self.refused.clear();
@@ -184,6 +258,20 @@ impl Batch {
             ops.push(op);
         }
         self.len += 1;
+    }
+
+    /// Adds something that counts for an entity other than a thing.
+    pub(crate) fn push_keyed(&mut self, op: Op, row: KeyedRow, key: Keyed<'_>) {
+        let start = offset(self.keys.len());
+        self.keys.extend_from_slice(key.head);
+        self.keys.extend_from_slice(key.tail);
+        let end = offset(self.keys.len());
+        let hash = xxh3_64(self.keys.get(start as usize..).unwrap_or_default());
+        let arg = self.keyed.len() as u64;
+        self.keyed.push(KeyedRow { key: start..end, hash, ..row });
+        // The upper bits: the table inside a slice goes by the lower ones.
+        let entity = u32::try_from(hash >> 32).unwrap_or(0) % SLICES;
+        self.push(Op { arg, entity, what: What::Keyed, who: key.who, ..op });
     }
 
     /// Copies a report into the arenas and gives its row.
@@ -241,6 +329,8 @@ impl Batch {
             + self.text.capacity()
             + self.numbers.capacity() * 8
             + self.strings.capacity() * size_of::<Range<u32>>()
+            + self.keyed.capacity() * size_of::<KeyedRow>()
+            + self.keys.capacity()
             + self.new_entities.memory()
             + self.new_principals.memory()
     }

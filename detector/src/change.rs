@@ -69,12 +69,26 @@ pub struct Rules {
     pub bucket_secs: u32,
     /// How far the watermark stays behind event time, ms; at most [`Rules::LATENESS_MS_MAX`].
     pub lateness_ms: u32,
-    /// Things that are followed at most. Later ones are counted as untracked.
+    /// Things that are followed at most. Unregistered ones without a session make room for others; if
+    /// there is none, what is new is counted as untracked.
     pub things_max: u32,
-    /// Source addresses that are followed at most. Later ones are counted as untracked.
+    /// Source addresses that are followed at most, to know who stands behind which. Idle ones make room.
     pub addresses_max: u32,
     /// Security profile files: (name, text) each.
     pub profiles: Vec<(String, String)>,
+    /// Whether the values of all metrics that profiles name are collected and handed on
+    /// ([`crate::output::Datapoints`]). Costs memory for each of them, and nothing when it is off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub collect: bool,
+    /// Entities of each kind other than things that are followed at most: the ones seen longest ago
+    /// make room for others, those in alarm last.
+    #[serde(default = "entities_max")]
+    pub entities_max: u32,
+}
+
+/// With two behaviors each, about 60 MB for each kind of entity that is watched.
+const fn entities_max() -> u32 {
+    262_144
 }
 
 impl Rules {
@@ -94,6 +108,8 @@ impl Default for Rules {
             things_max: 1_000_000,
             addresses_max: 1_000_000,
             profiles: Vec::new(),
+            collect: false,
+            entities_max: entities_max(),
         }
     }
 }

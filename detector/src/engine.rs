@@ -10,9 +10,10 @@ use crate::{
     front::{Decoders, Front, Position, Verdict},
     input::SourceId,
     journal::Record,
-    output::Output,
-    resolve,
-    shard::{Raw, Shard, ShardCounts},
+    meeting::Gathered,
+    output::{Datapoints, Output},
+    resolve::{self, Names},
+    shard::{Out, Progress, Raw, Shard, ShardCounts},
     snapshot::Snapshot,
     transition::Transition,
 };
@@ -23,7 +24,7 @@ pub struct Engine {
     front: Front,
     shards: Vec<Shard>,
     batch: Batch,
-    raws: Vec<Raw>,
+    out: Out,
     /// Last record that was folded; 0 before the first.
     seq: u64,
 }
@@ -45,7 +46,7 @@ impl Engine {
             front: Front::new(decoders, watch_groups),
             shards: Shard::all(shards),
             batch: Batch::new(shards),
-            raws: Vec::new(),
+            out: Out::default(),
             seq: 0,
         }
     }
@@ -91,13 +92,38 @@ impl Engine {
 
     /// As [`Engine::flush`], with everything that a runner would hand on.
     pub fn flush_outputs(&mut self, sink: &mut dyn FnMut(Output)) {
-        for (index, shard) in self.shards.iter_mut().enumerate() {
-            shard.run(index, &self.batch, &mut self.raws);
-        }
-        resolve::sort(&mut self.raws);
-        let (entities, principals) = self.front.names();
-        hand_on(&mut self.raws, &mut self.batch, sink, |raw| resolve::transition(raw, entities, principals));
+        self.run_shards();
+        resolve::sort(&mut self.out.raws);
+        let (things, principals) = self.front.names();
+        let renamed = std::mem::take(&mut self.batch.renamed);
+        let names = Names { things, principals, renamed: &renamed };
+        let points = resolve::datapoints(&mut self.out.rows, names);
+        let resolve = |raw| resolve::transition(raw, names);
+        hand_on(&mut self.out.raws, points, &mut self.batch, sink, resolve);
         self.batch.clear();
+    }
+
+    /// Runs the shards one after the other, from meeting to meeting.
+    fn run_shards(&mut self) {
+        let Self { shards, batch, out, .. } = self;
+        let mut from = vec![0; shards.len()];
+        loop {
+            let (mut all, mut next) = (Gathered::default(), Vec::new());
+            for ((index, shard), &from) in shards.iter_mut().enumerate().zip(&from) {
+                if let Progress::Meets { next: at, gathered } = shard.run(index, batch, from, out) {
+                    all.merge(gathered);
+                    next.push(at);
+                }
+            }
+            if next.is_empty() {
+                return;
+            }
+            let limits = all.limits();
+            for ((index, shard), &next) in shards.iter_mut().enumerate().zip(&next) {
+                shard.settle(index, batch, next, &limits, out);
+            }
+            from = next;
+        }
     }
 
     /// Last record that was folded; 0 before the first.
@@ -164,7 +190,7 @@ impl Engine {
         let mut front = Front::new(decoders, watch_groups);
         let shards = restore_parts(&mut front, snapshot, shards)?;
         let batch = Batch::new(shards.len());
-        Ok(Self { front, shards, batch, raws: Vec::new(), seq })
+        Ok(Self { front, shards, batch, out: Out::default(), seq })
     }
 
     /// The two stages, for the threads of a runner.
@@ -175,17 +201,17 @@ impl Engine {
 
 fn restore_parts(front: &mut Front, snapshot: Snapshot, shards: usize) -> Result<Vec<Shard>, String> {
     front.restore(snapshot.front)?;
-    let (compiled, sets) = front.assigned();
+    let assigned = front.assigned();
     let count = shards.max(1);
-    let restore =
-        |index| Shard::restore((index, count), std::sync::Arc::clone(&compiled), &sets, &snapshot.shards);
+    let restore = |index| Shard::restore((index, count), &assigned, &snapshot.shards);
     (0..count).map(restore).collect()
 }
 
 /// Hands on what a batch brought, in the order of the journal: refused inputs, then by record
-/// what was watched, then what was decided.
+/// what was watched, then what was decided, then what was collected.
 pub(crate) fn hand_on(
     raws: &mut Vec<Raw>,
+    points: Vec<Datapoints>,
     batch: &mut Batch,
     sink: &mut dyn FnMut(Output),
     mut resolve: impl FnMut(Raw) -> Transition,
@@ -194,11 +220,24 @@ pub(crate) fn hand_on(
         sink(Output::Refused(refused));
     }
     let mut watched = batch.watched.drain(..).peekable();
+    let mut points = points.into_iter().peekable();
     for raw in raws.drain(..) {
+        while let Some(points) = points.next_if(|points| points.seq < raw.seq) {
+            while let Some(seen) = watched.next_if(|seen| seen.seq <= points.seq) {
+                sink(Output::Watched(seen));
+            }
+            sink(Output::Datapoints(points));
+        }
         while let Some(seen) = watched.next_if(|seen| seen.seq <= raw.seq) {
             sink(Output::Watched(seen));
         }
         sink(Output::Transition(resolve(raw)));
+    }
+    for points in points {
+        while let Some(seen) = watched.next_if(|seen| seen.seq <= points.seq) {
+            sink(Output::Watched(seen));
+        }
+        sink(Output::Datapoints(points));
     }
     watched.for_each(|seen| sink(Output::Watched(seen)));
     if batch.last_seq > 0 {

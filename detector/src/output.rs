@@ -3,7 +3,7 @@
 use fleet::time::Timestamp;
 
 pub use crate::refused::RefusedInput;
-use crate::transition::Transition;
+use crate::transition::{MetricValue, Transition};
 
 /// One thing that the engine hands on, in the order of the journal.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,8 @@ pub enum Output {
     Transition(Transition),
     /// A watched thing did something.
     Watched(Watched),
+    /// Values of a metric. Only if [`crate::change::Rules::collect`] is on.
+    Datapoints(Datapoints),
     /// An input could not be read.
     Refused(RefusedInput),
     /// Everything up to this record has been handed on. Whoever stores what came before confirms
@@ -20,6 +22,31 @@ pub enum Output {
         /// Place in the journal.
         seq: u64,
     },
+}
+
+/// Values that one metric had in one window, of all things that had one.
+///
+/// A number's block comes once, when the window's end is told; a late change of rules may split it.
+/// A list's comes when it was reported, so that there are as many as lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Datapoints {
+    /// Record that ended the window or reported the list.
+    pub seq: u64,
+    /// End of the window.
+    pub end: Timestamp,
+    /// Length of the window, seconds.
+    pub secs: u32,
+    /// Metric, such as `aws:num-messages-sent`.
+    pub metric: String,
+    /// Name of the dimension that narrows it, and whether it is negated.
+    pub dimension: Option<(String, bool)>,
+    /// How the window's observations became a value: `count` and `sum` add up, `max`, `min`, `last`;
+    /// `away` is minutes since the thing left; `each` for lists.
+    pub aggregate: &'static str,
+    /// The values are to be exported.
+    pub export: bool,
+    /// Thing and value, in the order in which the things were first seen.
+    pub rows: Vec<(String, MetricValue)>,
 }
 
 /// A member of a watched group (such as the quarantine) did something that it should not be able to.

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use fleet::{event::Attribution, time::Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::Evidence;
+
 /// Kind of transition, with the names of the AWS API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TransitionKind {
@@ -45,6 +47,35 @@ pub enum EntityName {
     Thing(String),
     /// A source address.
     SourceIp(IpAddr),
+    /// A network of source addresses, such as `192.0.2.0/24`.
+    Network(String),
+    /// A user name or certificate identity.
+    Principal(String),
+    /// A topic.
+    Topic(String),
+    /// A thing group, with the groups below it.
+    ThingGroup(String),
+    /// All things.
+    Fleet,
+    /// A client id that somebody claimed who was refused.
+    ClaimedClientId(String),
+}
+
+impl EntityName {
+    /// The name alone, as people read it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Thing(name)
+            | Self::Network(name)
+            | Self::Principal(name)
+            | Self::Topic(name)
+            | Self::ThingGroup(name)
+            | Self::ClaimedClientId(name) => name.clone(),
+            Self::SourceIp(ip) => ip.to_string(),
+            Self::Fleet => "the fleet".into(),
+        }
+    }
 }
 
 /// A change of a violation's state, complete for whoever stores, sends or answers it.
@@ -85,6 +116,9 @@ pub struct Transition {
     pub suppressed: bool,
     /// The behavior as configured, for notifications in the AWS form.
     pub behavior_json: std::sync::Arc<str>,
+    /// What it rests on; absent when invalidated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
 }
 
 /// [`Attribution`] as it is written.

@@ -37,6 +37,8 @@ pub enum Entity {
     Thing(String),
     /// A source address.
     SourceIp(IpAddr),
+    /// Something else that cannot be acted on, such as a network, a topic, a group or the fleet.
+    Other(String),
 }
 
 impl Entity {
@@ -45,7 +47,7 @@ impl Entity {
     pub fn thing(&self) -> Option<&str> {
         match self {
             Self::Thing(name) => Some(name),
-            Self::SourceIp(_) => None,
+            Self::SourceIp(_) | Self::Other(_) => None,
         }
     }
 
@@ -55,6 +57,7 @@ impl Entity {
         match self {
             Self::Thing(_) => "thing",
             Self::SourceIp(_) => "address",
+            Self::Other(_) => "entity",
         }
     }
 
@@ -62,7 +65,7 @@ impl Entity {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Thing(name) => name.clone(),
+            Self::Thing(name) | Self::Other(name) => name.clone(),
             Self::SourceIp(ip) => ip.to_string(),
         }
     }

@@ -215,10 +215,7 @@ pub(super) const fn kind_name(kind: TransitionKind) -> &'static str {
 }
 
 pub(super) fn entity_text(entity: &EntityName) -> String {
-    match entity {
-        EntityName::Thing(name) => name.clone(),
-        EntityName::SourceIp(ip) => ip.to_string(),
-    }
+    entity.text()
 }
 
 /// A value as people read it.

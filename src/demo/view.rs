@@ -232,6 +232,7 @@ mod tests {
             started_at: Timestamp::from_secs(1_767_600_300),
             suppressed: false,
             behavior_json: "{}".into(),
+            evidence: None,
         }
     }
 

@@ -1,10 +1,14 @@
 //! Alarms against labels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use datasets::recording::{Capture, Entity, Recording, Truth};
 use detector::transition::{EntityName, Transition, TransitionKind};
 use fleet::time::Timestamp;
+use ipnet::IpNet;
 use serde::Serialize;
 
 use super::tape::Tape;
@@ -159,7 +163,25 @@ fn is_about(alarm: &Transition, entity: &Entity, tape: &Tape) -> bool {
         (EntityName::SourceIp(ip), Entity::Thing(name)) => {
             addresses(name).is_some_and(|all| all.contains(ip))
         }
+        // Whatever happens, happens to the fleet as well.
+        (EntityName::Fleet, Entity::Thing(_) | Entity::Address(_)) => true,
+        // Whose id was claimed suffers the attack.
+        (EntityName::ClaimedClientId(claimed), Entity::Thing(name)) => claimed == name,
+        (EntityName::Network(network), Entity::Address(ip)) => holds(network, *ip),
+        (EntityName::Network(network), Entity::Thing(name)) => {
+            addresses(name).is_some_and(|all| all.iter().any(|&ip| holds(network, ip)))
+        }
+        (EntityName::ClaimedClientId(_), Entity::Address(_))
+        | (
+            EntityName::Principal(_) | EntityName::Topic(_) | EntityName::ThingGroup(_),
+            Entity::Thing(_) | Entity::Address(_),
+        ) => false,
     }
+}
+
+/// Whether a network, as an alarm names it, holds an address.
+fn holds(network: &str, ip: IpAddr) -> bool {
+    network.parse::<IpNet>().is_ok_and(|network| network.contains(&ip))
 }
 
 fn name_of(alarm: &Transition) -> String {
@@ -218,9 +240,9 @@ fn fits(kind: &str, metric: &str) -> bool {
         "auth_failure_burst" => &["authorization-failures", "connection-attempts"],
         "client_id_takeover_loop" => &["takeover", "disconnects", "connection-attempts"],
         "reconnect_storm" => &["connection-attempts", "disconnects", "reconnect"],
-        "connect_rate_high" => &["connection-attempts", "client-ids"],
+        "connect_rate_high" => &["connection-attempts", "reconnect", "client-ids"],
         "half_open_flood" | "internet_probe" => &["connection-errors", "connection-attempts"],
-        "keepalive_timeout_burst" => &["disconnects", "keep-alive", "timeouts"],
+        "keepalive_timeout_burst" => &["disconnect", "keepalive", "flaps"],
         "protocol_error_burst" => &["protocol", "connection-errors", "disconnects"],
         "tls_failure_burst" => &["tls", "connection-errors"],
         "broker_restart_loop" => &["broker"],

@@ -31,7 +31,8 @@ pub use table::render;
 use tape::Tape;
 
 /// The shipped starter profiles: file name and text.
-pub const SHIPPED: [(&str, &str); 4] = [
+pub const SHIPPED: [(&str, &str); 5] = [
+    ("across-the-fleet.json", include_str!("../../profiles/across-the-fleet.json")),
     ("device-network.json", include_str!("../../profiles/device-network.json")),
     ("logins-and-connections.json", include_str!("../../profiles/logins-and-connections.json")),
     ("messages.json", include_str!("../../profiles/messages.json")),

@@ -41,6 +41,29 @@ pub enum NumberOperator {
 }
 
 impl NumberOperator {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LessThan => Operator::LessThan.name(),
+            Self::LessThanEquals => Operator::LessThanEquals.name(),
+            Self::GreaterThan => Operator::GreaterThan.name(),
+            Self::GreaterThanEquals => Operator::GreaterThanEquals.name(),
+        }
+    }
+
+    /// Whether `value OP bound`.
+    #[must_use]
+    #[inline]
+    pub fn holds(self, value: f64, bound: f64) -> bool {
+        match self {
+            Self::LessThan => value < bound,
+            Self::LessThanEquals => value <= bound,
+            Self::GreaterThan => value > bound,
+            Self::GreaterThanEquals => value >= bound,
+        }
+    }
+
     /// Whether it bounds a number from above (`less-than`, `less-than-equals`).
     #[must_use]
     pub const fn bounds_above(self) -> bool {

@@ -8,12 +8,16 @@ use fleet::{
 };
 
 use super::{
-    Definition, Dimension, Evaluation, criteria,
+    Definition, Dimension, Evaluation, Rule, criteria, dimension as dimensions,
     document::{Document, Fields, Node, list, shorten},
+    entity::{self, Counted},
     links::CustomUse,
     read::checked,
 };
-use crate::set::{EntityKind, MetricKey};
+use crate::{
+    own::OwnMetric,
+    set::{EntityKind, MetricKey},
+};
 
 /// Most behaviors of a profile (quota).
 pub(super) const BEHAVIORS_MAX: usize = 100;
@@ -29,6 +33,16 @@ pub(super) struct Behaviors {
     pub(super) elements: usize,
     /// Custom metrics with the type that their criterion gives them, and where they are named.
     pub(super) metrics: Vec<(usize, String, CustomUse)>,
+    /// Dimensions that are used, and where.
+    pub(super) dimensions: Vec<DimensionUse>,
+}
+
+/// Use of a dimension, which may not exist.
+#[derive(Debug)]
+pub(super) struct DimensionUse {
+    pub(super) at: usize,
+    pub(super) place: String,
+    pub(super) name: String,
 }
 
 /// Reads a behavior and adds it to `all`, unless something about it is wrong.
@@ -39,18 +53,19 @@ pub(super) fn read(document: &mut Document<'_>, node: &Node<'_>, all: &mut Behav
     let metric_node = document.required(&fields, "metric").cloned();
     let metric = metric_node.as_ref().and_then(|node| metric(document, node));
     let dimension_node = fields.get("metricDimension");
-    let dimension = dimension_node.and_then(|node| dimension(document, node, metric.as_ref()));
-    let entity = fields.get("fleetward").map(|node| entity(document, node, metric.as_ref()));
+    let dimension =
+        dimension_node.and_then(|node| dimension(document, node, metric.as_ref(), &mut all.dimensions));
+    let counted = match fields.get("fleetward") {
+        Some(node) => entity::read(document, node, metric.as_ref()),
+        None => Some(Counted::default()),
+    };
     let criteria_node = fields.get("criteria");
     let read = criteria_node.map(|node| criteria::read(document, node, metric.as_ref()));
     let suppress = document.flag_in(&fields, "suppressAlerts");
     let export = document.flag_in(&fields, "exportMetric");
     all.elements += read.as_ref().map_or(0, |read| read.elements);
     // Whatever is wrong has been reported; what remains is put together if it is whole.
-    let (Some(name), Some(metric), Some(entity)) = (name, metric, entity.unwrap_or(Some(EntityKind::Thing)))
-    else {
-        return;
-    };
+    let (Some(name), Some(metric), Some(counted)) = (name, metric, counted) else { return };
     let criteria = match read {
         Some(read) => match read.criteria {
             Some(criteria) => Some(criteria),
@@ -59,7 +74,12 @@ pub(super) fn read(document: &mut Document<'_>, node: &Node<'_>, all: &mut Behav
         None => None,
     };
     let json = as_configured(document.source(node));
-    let definition = Definition { name, metric, entity, dimension, criteria, suppress, export, json };
+    let Counted { entity, distinct } = counted;
+    let definition =
+        Definition { name, metric, entity, distinct, dimension, criteria, suppress, export, json };
+    if !keyed_fits(document, &definition, &fields) {
+        return;
+    }
     if let (Some(node), Some(custom)) = (&metric_node, CustomUse::of(&definition)) {
         all.metrics.push((node.at(), node.place().to_owned(), custom));
     }
@@ -80,7 +100,7 @@ fn warn_of_what_waits(document: &mut Document<'_>, definition: &Definition, fiel
     let Evaluation::NotYet(key) = definition.evaluation() else { return };
     let node = fields.get(key).or_else(|| fields.get("criteria"));
     let at = node.map_or(fields.at(), Node::at);
-    let place = fields.place_of(if key == "metricDimension" { key } else { "criteria" });
+    let place = fields.place_of("criteria");
     let message = format!("`{key}` is accepted, not evaluated yet: the behavior raises no alarm");
     document.warning(at, &place, message);
 }
@@ -113,6 +133,20 @@ pub(super) fn metric(document: &mut Document<'_>, node: &Node<'_>) -> Option<Met
             }
         };
     }
+    if text.starts_with(OwnMetric::PREFIX) {
+        return match text.parse::<OwnMetric>() {
+            Ok(metric) => Some(MetricKey::Own(metric)),
+            Err(near) => {
+                let hint = match near {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("allowed are {}", list(&OwnMetric::ALL.map(OwnMetric::name))),
+                };
+                let message = format!("unknown metric `{}`; {hint}", shorten(text));
+                document.error(node.at(), node.place(), message);
+                None
+            }
+        };
+    }
     checked(document, node, text, CustomMetricName::check(text))?;
     if let Some(meant) = AwsMetric::ALL.into_iter().find(|m| m.name().strip_prefix("aws:") == Some(text)) {
         let message = format!("`{text}` is read as a custom metric; did you mean `{meant}`?");
@@ -126,15 +160,12 @@ pub(super) fn dimension(
     document: &mut Document<'_>,
     node: &Node<'_>,
     metric: Option<&MetricKey>,
+    uses: &mut Vec<DimensionUse>,
 ) -> Option<Dimension> {
     let fields = document.fields(node, &["dimensionName", "operator"])?;
     let name = document.required(&fields, "dimensionName").cloned();
-    // A dimension's name follows the same pattern as a behavior's.
-    let name = name.and_then(|node| {
-        let text = document.text(&node)?;
-        let result = BehaviorName::check(text).map_err(|error| dimension_error(&error.to_string()));
-        checked(document, &node, text, result).map(|()| text.to_owned())
-    });
+    let name_node = name.clone();
+    let name = name.and_then(|node| dimensions::name(document, &node));
     let operator = fields.get("operator");
     let negated = match operator {
         Some(node) => document.word(node, &[("IN", false), ("NOT_IN", true)]),
@@ -142,7 +173,7 @@ pub(super) fn dimension(
     };
     let takes = match metric {
         Some(MetricKey::Aws(metric)) => metric.takes_dimension(),
-        Some(MetricKey::Custom(_)) => false,
+        Some(MetricKey::Own(_) | MetricKey::Custom(_)) => false,
         None => true,
     };
     if let Some(metric) = metric
@@ -154,33 +185,30 @@ pub(super) fn dimension(
         document.error(node.at(), node.place(), message);
         return None;
     }
-    Some(Dimension { name: name?, negated: negated? })
-}
-
-fn dimension_error(text: &str) -> String {
-    text.replacen("behavior name", "dimension name", 1)
-}
-
-/// Metrics that can be counted by source address.
-const BY_ADDRESS: [AwsMetric; 2] = [AwsMetric::NumAuthorizationFailures, AwsMetric::NumConnectionAttempts];
-
-fn entity(document: &mut Document<'_>, node: &Node<'_>, metric: Option<&MetricKey>) -> Option<EntityKind> {
-    let fields = document.fields(node, &["entity"])?;
-    let Some(node) = fields.get("entity") else { return Some(EntityKind::Thing) };
-    let words = [EntityKind::Thing, EntityKind::SourceIp].map(|kind| (kind.name(), kind));
-    let kind = document.word(node, &words)?;
-    let by_address = match metric {
-        Some(MetricKey::Aws(metric)) => BY_ADDRESS.contains(metric),
-        Some(MetricKey::Custom(_)) => false,
-        None => true,
-    };
-    if kind == EntityKind::SourceIp && !by_address {
-        let message = format!(
-            "found `source-ip`; only {} can be counted by source address",
-            list(&BY_ADDRESS.map(AwsMetric::name))
-        );
-        document.error(node.at(), node.place(), message);
-        return None;
+    let dimension = Dimension { name: name?, negated: negated? };
+    if let Some(node) = name_node {
+        uses.push(DimensionUse {
+            at: node.at(),
+            place: node.place().to_owned(),
+            name: dimension.name.clone(),
+        });
     }
-    Some(kind)
+    Some(dimension)
+}
+
+/// What counts by something else than by thing has a fixed criterion for all its events.
+fn keyed_fits(document: &mut Document<'_>, definition: &Definition, fields: &Fields<'_>) -> bool {
+    if definition.entity == EntityKind::Thing && definition.distinct.is_none() {
+        return true;
+    }
+    let wrong = match (&definition.dimension, &definition.criteria) {
+        (Some(_), _) => "metricDimension",
+        (None, Some(criteria)) if !matches!(criteria.rule, Rule::Static(_)) => "criteria",
+        (None, Some(_) | None) => return true,
+    };
+    let at = fields.get(wrong).map_or(fields.at(), Node::at);
+    let message = "does not go with an `entity` other than `thing` nor with `distinct`: \
+                   these have a fixed value and no dimension";
+    document.error(at, &fields.place_of(wrong), message.to_owned());
+    false
 }

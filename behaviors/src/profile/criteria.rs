@@ -1,13 +1,14 @@
 //! Reads the criteria of a behavior.
 
 use super::{
-    Confidence, Criteria, Rule, STATISTICS,
+    Confidence, Criteria, Rule,
     document::{Document, Fields, Node, list},
     value,
 };
 use crate::{
     criterion::{Criterion, NumberOperator, Operator},
     set::MetricKey,
+    statistic::Statistic,
 };
 use fleet::metric::{AwsMetric, Shape};
 
@@ -116,9 +117,13 @@ fn fixed(
             Shape::Counter | Shape::Gauge | Shape::Delta | Shape::Duration => true,
             Shape::Each | Shape::Ports | Shape::Addresses => false,
         },
+        MetricKey::Own(_) => true,
         MetricKey::Custom(_) => operator.is_none_or(|operator| operator.number().is_some()),
     };
-    let counts = matches!(metric, MetricKey::Aws(metric) if metric.shape() == Shape::Counter);
+    let counts = match metric {
+        MetricKey::Aws(metric) => metric.shape() == Shape::Counter,
+        MetricKey::Own(_) | MetricKey::Custom(_) => false,
+    };
     match fields.get("durationSeconds") {
         Some(node) if !takes_duration => {
             let message = format!("is not allowed: `{metric}` is judged when it is observed; leave it out");
@@ -193,6 +198,7 @@ const fn operators(metric: &MetricKey) -> &'static [Operator] {
             Shape::Ports => &[InPortSet, NotInPortSet],
             Shape::Addresses => &[InCidrSet, NotInCidrSet],
         },
+        MetricKey::Own(_) => &[LessThan, LessThanEquals, GreaterThan, GreaterThanEquals],
         MetricKey::Custom(_) => &[
             LessThan,
             LessThanEquals,
@@ -213,6 +219,7 @@ const fn is_measured(metric: &MetricKey) -> bool {
             Shape::Counter | Shape::Each | Shape::Gauge | Shape::Delta => true,
             Shape::Duration | Shape::Ports | Shape::Addresses => false,
         },
+        MetricKey::Own(metric) => metric.is_counter(),
         MetricKey::Custom(_) => true,
     }
 }
@@ -236,7 +243,7 @@ fn statistical(document: &mut Document<'_>, fields: &Fields<'_>, metric: Option<
     let fits = refuse_unmeasured(document, node, metric);
     let statistic = document.fields(node, &["statistic"]).and_then(|inner| {
         let node = document.required(&inner, "statistic")?.clone();
-        document.word(&node, &STATISTICS.map(|name| (name, name)))
+        document.word(&node, &Statistic::all().map(|statistic| (statistic.name(), statistic)))
     });
     let duration = document.required(fields, "durationSeconds").is_some();
     let operator = document.required(fields, "comparisonOperator").cloned();

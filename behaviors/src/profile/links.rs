@@ -8,8 +8,13 @@ use std::{
 
 use fleet::{arn::Target, ids::ProfileName, problem::nearest};
 
-use super::{Definition, Profile, Rule, document::Document};
-use crate::{criterion::ValueKind, set::MetricKey};
+use super::{Definition, Profile, Rule, behavior::DimensionUse, document::Document};
+use crate::{
+    allow::AllowList,
+    criterion::ValueKind,
+    dimension::{DIMENSIONS_MAX, DimensionFilters},
+    set::MetricKey,
+};
 
 /// Most profiles of a target (quota).
 const PROFILES_PER_TARGET_MAX: usize = 5;
@@ -21,6 +26,17 @@ const CUSTOM_METRICS_MAX: usize = 100;
 pub(super) struct Found {
     pub(super) profiles: Vec<FoundProfile>,
     pub(super) links: Vec<Link>,
+    pub(super) dimensions: Vec<FoundDimension>,
+    pub(super) allowed: Option<AllowList>,
+}
+
+/// A dimension and where its name is.
+#[derive(Debug)]
+pub(super) struct FoundDimension {
+    pub(super) document: usize,
+    pub(super) at: usize,
+    pub(super) place: String,
+    pub(super) dimension: DimensionFilters,
 }
 
 /// A profile and where its name is.
@@ -30,6 +46,7 @@ pub(super) struct FoundProfile {
     pub(super) at: usize,
     pub(super) place: String,
     pub(super) metrics: Vec<(usize, String, CustomUse)>,
+    pub(super) dimensions: Vec<DimensionUse>,
     /// It names targets itself, right or wrong ones.
     pub(super) names_targets: bool,
     pub(super) profile: Profile,
@@ -67,8 +84,12 @@ impl CustomUse {
 }
 
 /// Puts everything together and reports what does not fit.
-pub(super) fn link(documents: &mut [Document<'_>], found: Found) -> BTreeMap<ProfileName, Profile> {
+pub(super) fn link(
+    documents: &mut [Document<'_>],
+    found: Found,
+) -> (BTreeMap<ProfileName, Profile>, Vec<DimensionFilters>) {
     one_type_each(documents, &found.profiles);
+    let dimensions = dimensions(documents, found.dimensions, &found.profiles);
     let mut profiles: BTreeMap<ProfileName, FoundProfile> = BTreeMap::new();
     for next in found.profiles {
         match profiles.get(&next.profile.name) {
@@ -96,7 +117,44 @@ pub(super) fn link(documents: &mut [Document<'_>], found: Found) -> BTreeMap<Pro
             document.warning(found.at, &found.place, message);
         }
     }
-    profiles.into_iter().map(|(name, found)| (name, found.profile)).collect()
+    (profiles.into_iter().map(|(name, found)| (name, found.profile)).collect(), dimensions)
+}
+
+/// The dimensions by name; reports names that are taken, too many, and uses of what is not there.
+fn dimensions(
+    documents: &mut [Document<'_>],
+    found: Vec<FoundDimension>,
+    profiles: &[FoundProfile],
+) -> Vec<DimensionFilters> {
+    let mut all: BTreeMap<Arc<str>, FoundDimension> = BTreeMap::new();
+    for next in found {
+        let name = &next.dimension.name;
+        let message = match all.get(name) {
+            Some(first) => format!(
+                "the dimension `{name}` is there already, in {}; names are unique",
+                position(documents, first.document, first.at)
+            ),
+            None if all.len() >= DIMENSIONS_MAX => {
+                format!("`{name}` is one dimension too many; allowed are {DIMENSIONS_MAX}")
+            }
+            None => {
+                all.insert(Arc::clone(name), next);
+                continue;
+            }
+        };
+        error(documents, next.document, next.at, &next.place, message);
+    }
+    for profile in profiles {
+        for used in profile.dimensions.iter().filter(|used| !all.contains_key(&*used.name)) {
+            let hint = match nearest(&used.name, all.keys().map(|name| &**name)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "no file defines it".into(),
+            };
+            let message = format!("unknown dimension `{}`; {hint}", used.name);
+            error(documents, profile.document, used.at, &used.place, message);
+        }
+    }
+    all.into_values().map(|found| found.dimension).collect()
 }
 
 fn attach(

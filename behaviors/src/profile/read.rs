@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleet::{arn::Target, ids::ProfileName, problem::nearest};
 
 use super::{
-    AlertTarget, MetricsExport, Profile, Retained,
-    behavior::{self, BEHAVIORS_MAX},
+    AlertTarget, MetricsExport, Profile, Retained, allow,
+    behavior::{self, BEHAVIORS_MAX, DimensionUse},
+    dimension,
     document::{Document, Fields, Node, shorten},
     links::{Found, FoundProfile, Link},
 };
@@ -46,7 +47,11 @@ pub(super) fn file(document: &mut Document<'_>, index: usize, found: &mut Found)
 fn item(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &mut Found) {
     let keys = || PROFILE_KEYS.into_iter().chain([TARGET_KEY]);
     let attaches = |key: &str| !PROFILE_KEYS.contains(&key) && nearest(key, keys()) == Some(TARGET_KEY);
-    if node.keys().any(attaches) {
+    if allow::is_one(node) {
+        allow::read(document, node, found);
+    } else if dimension::is_one(node) {
+        dimension::read(document, index, node, found);
+    } else if node.keys().any(attaches) {
         attachment(document, index, node, found);
     } else {
         profile(document, index, node, found);
@@ -70,9 +75,9 @@ fn profile(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &m
     let name_node = document.required(&fields, "securityProfileName").cloned();
     let name = name_node.as_ref().and_then(|node| profile_name(document, node));
     let description = fields.get("securityProfileDescription").and_then(|node| description(document, node));
-    let behaviors = fields.get("behaviors").map(|node| behaviors(document, node)).unwrap_or_default();
+    let mut behaviors = fields.get("behaviors").map(|node| behaviors(document, node)).unwrap_or_default();
     let alert_target = fields.get("alertTargets").and_then(|node| alert_target(document, node));
-    let retained = retained(document, &fields);
+    let retained = retained(document, &fields, &mut behaviors.dimensions);
     let tags = fields.get("tags").map(|node| tags(document, node)).unwrap_or_default();
     let export = fields.get("metricsExportConfig").and_then(|node| export(document, node));
     let own = fields.get("fleetward").map(|node| own_targets(document, node)).unwrap_or_default();
@@ -86,6 +91,7 @@ fn profile(document: &mut Document<'_>, index: usize, node: &Node<'_>, found: &m
         at: name_node.at(),
         place: name_node.place().to_owned(),
         metrics: behaviors.metrics,
+        dimensions: behaviors.dimensions,
         names_targets: own.named,
         profile: Profile {
             name,
@@ -174,7 +180,7 @@ fn arn(document: &mut Document<'_>, fields: &Fields<'_>, key: &str) -> Option<St
     None
 }
 
-fn retained(document: &mut Document<'_>, fields: &Fields<'_>) -> Vec<Retained> {
+fn retained(document: &mut Document<'_>, fields: &Fields<'_>, uses: &mut Vec<DimensionUse>) -> Vec<Retained> {
     let mut all = Vec::new();
     if let Some(node) = fields.get("additionalMetricsToRetain") {
         for node in document.list(node).unwrap_or_default() {
@@ -185,18 +191,22 @@ fn retained(document: &mut Document<'_>, fields: &Fields<'_>) -> Vec<Retained> {
     }
     if let Some(node) = fields.get("additionalMetricsToRetainV2") {
         for node in document.list(node).unwrap_or_default() {
-            all.extend(retained_metric(document, &node));
+            all.extend(retained_metric(document, &node, uses));
         }
     }
     all
 }
 
-fn retained_metric(document: &mut Document<'_>, node: &Node<'_>) -> Option<Retained> {
+fn retained_metric(
+    document: &mut Document<'_>,
+    node: &Node<'_>,
+    uses: &mut Vec<DimensionUse>,
+) -> Option<Retained> {
     let fields = document.fields(node, &["metric", "metricDimension", "exportMetric"])?;
     let metric = document.required(&fields, "metric").cloned();
     let metric = metric.and_then(|node| behavior::metric(document, &node));
     let dimension = fields.get("metricDimension");
-    let dimension = dimension.and_then(|node| behavior::dimension(document, node, metric.as_ref()));
+    let dimension = dimension.and_then(|node| behavior::dimension(document, node, metric.as_ref(), uses));
     let export = document.flag_in(&fields, "exportMetric");
     Some(Retained { metric: metric?, dimension, export })
 }

@@ -73,6 +73,7 @@ const fn members(metric: &MetricKey, operator: Operator) -> &'static [&'static s
         | Operator::GreaterThan
         | Operator::GreaterThanEquals => match metric {
             MetricKey::Custom(_) => &["number"],
+            MetricKey::Own(_) => &["count"],
             MetricKey::Aws(metric) => match metric.shape() {
                 Shape::Counter | Shape::Each | Shape::Gauge | Shape::Delta | Shape::Duration => &["count"],
                 Shape::Ports => &["ports"],

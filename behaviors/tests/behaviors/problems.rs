@@ -115,3 +115,18 @@ fn there_are_at_most_100_custom_metrics() {
         ["b.json:42:25: error: behaviors[40].metric: `m100` is one custom metric too many; allowed are 100"]
     );
 }
+
+#[test]
+fn there_are_at_most_10_dimensions() {
+    let dimensions = |count: usize| {
+        let one =
+            |n: usize| format!(r#"{{"name":"d{n:02}","type":"TOPIC_FILTER","stringValues":["a/{n}"]}}"#);
+        let all: Vec<String> = (0..count).map(one).collect();
+        problems(&[("d.json".into(), format!("[{}]", all.join(",\n")))])
+    };
+    assert_eq!(dimensions(10), [""; 0]);
+    assert_eq!(
+        dimensions(11),
+        ["d.json:11:9: error: [10].name: `d10` is one dimension too many; allowed are 10"]
+    );
+}

@@ -98,7 +98,7 @@ fn datapoint(
     end: i64,
     present: bool,
 ) -> Option<(Deciding, bool)> {
-    let Criterion::Number(criterion) = behavior.criterion else { panic!() };
+    let Some(&Criterion::Number(criterion)) = behavior.criterion() else { panic!() };
     let of = |observations: &[(i64, f64, Attribution)], at: i64| {
         let values = || observations.iter().map(|&(_, value, _)| value);
         let value = match behavior.aggregate {
@@ -106,14 +106,17 @@ fn datapoint(
             Aggregate::Max => values().fold(f64::NEG_INFINITY, f64::max),
             Aggregate::Min => values().fold(f64::INFINITY, f64::min),
             Aggregate::Last => values().next_back().unwrap(),
-            Aggregate::Each | Aggregate::Away => panic!(),
+            Aggregate::Each | Aggregate::Away | Aggregate::Distinct => panic!(),
         };
         let attribution = observations.iter().map(|&(_, _, who)| who).min().unwrap();
-        (Deciding { at: Timestamp::from_millis(at), value: Value::Number(value), attribution }, value)
+        let (at, start) = (Timestamp::from_millis(at), Timestamp::from_millis(end - width(behavior)));
+        (Deciding { at, value: Value::Number(value), attribution, start, limit: behavior.limit() }, value)
     };
     if inside.is_empty() {
         let at = Timestamp::from_millis(end);
-        let deciding = Deciding { at, value: Value::Number(0.0), attribution: Attribution::Certain };
+        let start = Timestamp::from_millis(end - width(behavior));
+        let (attribution, limit) = (Attribution::Certain, behavior.limit());
+        let deciding = Deciding { at, value: Value::Number(0.0), attribution, start, limit };
         let counts = present && behavior.aggregate == Aggregate::Count;
         return counts.then(|| (deciding, criterion.holds(0.0)));
     }
@@ -154,20 +157,26 @@ fn stream(behavior: &Behavior, history: &History, delays: &[usize], reload: bool
             let next = rest.peek().filter(|(at, _, _)| *at < boundary + width);
             if !told && (delay == 0 || next.is_none()) {
                 let present = history.present[window - 1];
-                changes.extend(behavior.close(&mut slot, Timestamp::from_millis(boundary), present));
+                changes.extend(
+                    behavior
+                        .close(&mut slot, Timestamp::from_millis(boundary), present)
+                        .and_then(|point| point.change()),
+                );
                 told = true;
             }
             delay = delay.saturating_sub(1);
             let Some(&(at, value, who)) = rest.next_if(|(at, _, _)| *at < boundary + width) else { break };
             let (closed, own) = behavior.observe_number(&mut slot, Timestamp::from_millis(at), value, who);
-            changes.extend(closed);
-            changes.extend(own);
+            changes.extend(closed.and_then(|point| point.change()));
+            changes.extend(own.and_then(|point| point.change()));
             reloaded(&mut slot);
         }
         reloaded(&mut slot);
     }
     let end = Timestamp::from_millis(i64::from(WINDOWS) * width);
-    changes.extend(behavior.close(&mut slot, end, history.present[WINDOWS_LEN - 1]));
+    changes.extend(
+        behavior.close(&mut slot, end, history.present[WINDOWS_LEN - 1]).and_then(|point| point.change()),
+    );
     changes
 }
 
@@ -191,7 +200,7 @@ proptest! {
         (behavior, mut history) in behavior_and_history(),
         delays in prop::collection::vec(0..5_usize, WINDOWS_LEN),
     ) {
-        let Criterion::Number(criterion) = behavior.criterion else { panic!() };
+        let Some(&Criterion::Number(criterion)) = behavior.criterion() else { panic!() };
         if behavior.aggregate == Aggregate::Count && criterion.op.bounds_above() {
             history.present.fill(false);
         }
@@ -207,16 +216,16 @@ proptest! {
         steps in prop::collection::vec((any::<i64>(), 0..4_u8, any::<f64>()), 0..60),
     ) {
         let mut slot = Slot::default();
-        let mut changes = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
         for (at, what, value) in steps {
             let at = Timestamp::from_millis(at);
             match what {
-                0 => changes.extend(behavior.close(&mut slot, at, true)),
-                1 => changes.extend(behavior.close(&mut slot, at, false)),
+                0 => changes.extend(behavior.close(&mut slot, at, true).and_then(|point| point.change())),
+                1 => changes.extend(behavior.close(&mut slot, at, false).and_then(|point| point.change())),
                 _ => {
                     let (closed, own) = behavior.observe_number(&mut slot, at, value, Attribution::Certain);
-                    changes.extend(closed);
-                    changes.extend(own);
+                    changes.extend(closed.and_then(|point| point.change()));
+                    changes.extend(own.and_then(|point| point.change()));
                 }
             }
         }

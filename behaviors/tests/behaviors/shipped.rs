@@ -46,6 +46,15 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
     assert_eq!(
         text,
         [
+            "across-the-fleet cloned-identity: fleetward:takeovers less-than 3 in 300 s",
+            "across-the-fleet unknown-device: fleetward:unknown-devices less-than 1 in 300 s",
+            "across-the-fleet credential-stuffing: aws:num-authorization-failures less-than 10 different things in 300 s",
+            "across-the-fleet brute-force-on-one-client-id: aws:num-authorization-failures less-than 5 different source-ips in 900 s",
+            "across-the-fleet certificate-of-several-client-ids: aws:num-connection-attempts less-than 3 different things in 3600 s",
+            "across-the-fleet claim-creates-too-many-things: fleetward:new-things less-than 20 in 3600 s",
+            "across-the-fleet reconnect-storm: fleetward:hasty-reconnects less-than 100 in 300 s",
+            "across-the-fleet mass-disconnect-of-a-group: fleetward:disconnected-things less-than 50",
+            "across-the-fleet mass-disconnect: fleetward:disconnected-things less-than 80",
             "device-network data-exfiltration: aws:all-bytes-out less-than 50000000 in 300 s",
             "device-network too-many-open-tcp-ports: aws:num-listening-tcp-ports less-than 10",
             "device-network too-many-tcp-connections: aws:num-established-tcp-connections less-than 100",
@@ -60,15 +69,18 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
             "silence silent-for-an-hour: aws:disconnect-duration less-than 60",
         ]
     );
-    let by_address = compiled.set(compiled.set_for_address());
-    assert_eq!(by_address.len(), 2);
-    assert!(by_address.behaviors().iter().all(|behavior| behavior.entity == EntityKind::SourceIp));
+    let by_address = compiled.groups().iter().find(|group| group.kind == EntityKind::ADDRESS).unwrap();
+    assert_eq!(by_address.set.len(), 2);
+    assert!(by_address.set.behaviors().iter().all(|behavior| behavior.entity == EntityKind::ADDRESS));
 }
 
 #[test]
 fn every_key_of_the_aws_form_is_read() {
     let text = include_str!("../../testdata/aws-form.json");
-    let profiles = without_problems(&[("aws-form.json".into(), text.into())]);
+    let dimension = r#"{"name":"telemetry","type":"TOPIC_FILTER","stringValues":["dt/${iot:ClientId}/#"]}"#;
+    let files = [("aws-form.json".into(), text.into()), ("dimension.json".into(), dimension.into())];
+    let profiles = without_problems(&files);
+    assert_eq!(profiles.dimensions().len(), 1);
     let profile = profiles.profile("Fleet-2:pumps_v1").unwrap();
     let targets: Vec<String> = profile.targets.iter().map(ToString::to_string).collect();
     assert_eq!(targets, ["all/unregistered-things", "thinggroup/pumps"]);

@@ -21,6 +21,8 @@ pub(crate) struct Clock {
     windows: Vec<u32>,
     /// The next boundary of any window, ms.
     next: i64,
+    /// The next boundary of the shortest window that no event has reached, ms.
+    mark: i64,
 }
 
 impl Default for Clock {
@@ -31,6 +33,7 @@ impl Default for Clock {
             lateness_ms: 0,
             windows: Vec::new(),
             next: i64::MAX,
+            mark: i64::MIN,
         }
     }
 }
@@ -61,6 +64,18 @@ impl Clock {
             return 0;
         }
         if watermark.millis() < self.next { 0 } else { self.cross(before, boundary) }
+    }
+
+    /// The begin of the shortest window that an event at `at` is the first to reach, if it is.
+    #[inline]
+    pub(crate) fn mark(&mut self, at: Timestamp) -> Option<Timestamp> {
+        if at.millis() < self.mark {
+            return None;
+        }
+        let secs = self.windows.first().copied().unwrap_or(1);
+        let start = at.window_start(secs);
+        self.mark = start.millis().saturating_add(i64::from(secs) * 1000);
+        Some(start)
     }
 
     #[cold]

@@ -2,10 +2,15 @@
 
 use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, sync::Arc};
 
-use behaviors::set::{Compiled, SetId};
+use behaviors::{
+    dimension::Mask,
+    own::OwnMetric,
+    set::{Compiled, EntityKind, SetId},
+};
 use fleet::{
-    event::{Attribution, AuthFailure, Connect, Event, EventKind},
+    event::{Attribution, AuthFailure, Connect, DisconnectReason, Event, EventKind},
     ids::{GroupName, ThingName},
+    metric::AwsMetric,
     registry::Registry,
     report::ReportBuf,
     time::Timestamp,
@@ -13,30 +18,21 @@ use fleet::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    addresses::{Addresses, LOOKS_MAX},
     clock::Clock,
     counts::{FrontCounts, kind_index},
+    doings::{Doing, Shares, aws, connects, disconnects, groups_of, own},
     repeat::{Deliveries, Positions, Rings},
-    session::{Address, Members, NONE, Thing, secs32},
+    session::{Members, NONE, Thing, secs32},
+    topics::Topics,
 };
 use crate::{
-    batch::{Batch, Op, Reassign, What},
+    batch::{Batch, KeyedRow, Op, Reassign, Renamed, What},
     change::Rules,
     input::SourceId,
-    names::Interner,
+    names::{Interner, NotFound, tags},
     output::{Watched, WatchedKind},
 };
-
-/// Tags of names: a thing, or an address of four or sixteen bytes.
-pub(crate) const TAG_THING: u8 = 0;
-pub(crate) const TAG_V4: u8 = 4;
-pub(crate) const TAG_V6: u8 = 6;
-
-/// An entity, as the front needs it.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-pub(crate) enum Entity {
-    Thing(Thing),
-    Address(Address),
-}
 
 /// Where an event stands.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +48,13 @@ pub(crate) struct Place {
 pub(crate) struct Core {
     pub(crate) names: Interner,
     pub(crate) principals: Interner,
-    pub(crate) entities: Vec<Entity>,
-    pub(crate) things: u32,
-    pub(crate) addresses: u32,
+    pub(crate) things: Vec<Thing>,
+    /// Things seen since the hand that looks for room came by; only kept while room gets scarce.
+    pub(crate) touched: Members,
+    pub(crate) hand: u32,
+    aging: bool,
+    pub(crate) addresses: Addresses,
+    shares: Shares,
     pub(crate) rings: Rings,
     pub(crate) deliveries: Deliveries,
     pub(crate) clock: Clock,
@@ -65,8 +65,8 @@ pub(crate) struct Core {
     pub(crate) configured: bool,
     pub(crate) registry: Registry,
     pub(crate) compiled: Arc<Compiled>,
-    /// Whether any behavior counts by address; else their operations are left out.
-    pub(crate) addresses_watched: bool,
+    /// The dimensions of topics that come again.
+    pub(crate) topics: Topics,
     pub(crate) watch_groups: Vec<GroupName>,
     /// Things in the watched groups.
     watched: Members,
@@ -81,9 +81,12 @@ impl Core {
         Self {
             names: Interner::default(),
             principals: Interner::default(),
-            entities: Vec::new(),
-            things: 0,
-            addresses: 0,
+            things: Vec::new(),
+            touched: Members::default(),
+            hand: 0,
+            aging: false,
+            addresses: Addresses::default(),
+            shares: Shares::default(),
             rings: Rings::default(),
             deliveries: Deliveries::default(),
             clock: Clock::default(),
@@ -93,7 +96,7 @@ impl Core {
             configured: false,
             registry: Registry::default(),
             compiled: Arc::new(compiled),
-            addresses_watched: false,
+            topics: Topics::default(),
             watch_groups,
             watched: Members::default(),
             watched_last: BTreeMap::new(),
@@ -113,17 +116,25 @@ impl Core {
         let step = Step { place, at };
         match event.kind {
             EventKind::Connect(connect) => self.connect(step, &connect, batch),
-            EventKind::Disconnect { client, .. } => self.disconnect(step, client, batch),
+            EventKind::Disconnect { client, reason, .. } => self.disconnect(step, client, reason, batch),
             EventKind::AuthFailure(failure) => self.auth_failure(step, &failure, batch),
-            EventKind::Denied { client, .. } => {
-                self.simple(step, client, What::Denied, 0, batch);
+            EventKind::Denied { client, topic, .. } => {
+                let arg = Op::message_arg(0, self.dimensions(topic, client));
+                let thing = self.simple(step, client, What::Denied, arg, batch);
+                self.messaged(step, thing, (aws(AwsMetric::NumAuthorizationFailures), 0), topic, batch);
             }
-            EventKind::Publish { client, bytes, .. } => {
-                let thing = self.simple(step, client, What::Publish, u64::from(bytes), batch);
+            EventKind::Publish { client, topic, bytes } => {
+                let mask = self.dimensions(topic, client);
+                let thing = self.simple(step, client, What::Publish, Op::message_arg(bytes, mask), batch);
+                self.published_from(step, thing, mask, batch);
+                let bits = aws(AwsMetric::NumMessagesSent) | aws(AwsMetric::MessageByteSize);
+                self.messaged(step, thing, (bits, bytes), topic, batch);
                 self.watched(step, thing, WatchedKind::Published, batch);
             }
-            EventKind::Delivery { client, .. } => {
-                self.simple(step, client, What::Delivery, 0, batch);
+            EventKind::Delivery { client, topic, .. } => {
+                let arg = Op::message_arg(0, self.dimensions(topic, client));
+                let thing = self.simple(step, client, What::Delivery, arg, batch);
+                self.messaged(step, thing, (aws(AwsMetric::NumMessagesReceived), 0), topic, batch);
             }
             EventKind::Subscribe { client, .. } => {
                 let thing = self.simple(step, client, What::Seen, 0, batch);
@@ -143,6 +154,10 @@ impl Core {
     /// Moves the watermark and tells the shards which windows end.
     #[inline]
     pub(crate) fn advance(&mut self, seq: u64, at: Timestamp, batch: &mut Batch) {
+        if let Some(at) = self.clock.mark(at) {
+            let (what, who) = (What::Mark, Attribution::Certain);
+            batch.push_to_all(Op { seq, at, arg: 0, entity: 0, nth: 0, what, who });
+        }
         self.counts.windows_skipped += self.clock.observe(at, |at, secs| {
             let who = Attribution::Certain;
             let arg = u64::from(secs);
@@ -153,73 +168,94 @@ impl Core {
     fn connect(&mut self, step: Step, connect: &Connect<'_>, batch: &mut Batch) {
         let Some(thing) = self.thing(step, connect.client, batch) else { return };
         let ip = connect.ip.map(|ip| ip.to_canonical());
-        let address = ip.and_then(|ip| self.address(step, ip, batch));
+        let address = ip.and_then(|ip| self.address(ip));
         let principal = connect.user.map_or(NONE, |user| self.principal(user, batch));
+        let Some(row) = self.things.get_mut(thing as usize) else { return };
+        let before = row.share();
+        let mut bits = connects(row, secs32(step.at), ip) | aws(AwsMetric::NumConnectionAttempts);
         self.end_session(thing, step.at);
-        if let Some(Entity::Thing(own)) = self.entities.get_mut(thing as usize) {
-            own.principal = principal;
-            own.address = address.unwrap_or(NONE);
-            own.source = step.place.source.0;
-            own.connected = true;
+        if !self.is_allowed(connect.client) {
+            bits |= own(OwnMetric::UnknownDevices);
         }
+        let Some(row) = self.things.get_mut(thing as usize) else { return };
+        row.principal = principal;
+        row.address = address.unwrap_or(NONE);
+        row.source = step.place.source.0;
+        (row.connected, row.known) = (true, true);
+        let identity = row.identity(thing);
         let arg = Op::connect_arg(principal, ip.map(|_| batch.addresses.len()));
         batch.addresses.extend(ip);
         batch.push(step.op(thing, What::Connect, arg, Attribution::Certain));
-        if let Some(address) = address {
-            if let Some(Entity::Address(own)) = self.entities.get_mut(address as usize) {
-                own.opened(thing, secs32(step.at));
-            }
-            self.to_address(step, address, What::Attempt, Attribution::Certain, batch);
+        if let Some(own) = address.and_then(|address| self.addresses.get_mut(address)) {
+            own.opened(identity, secs32(step.at));
         }
+        let doing = Doing { ip, principal: connect.user, ..Doing::of(bits) };
+        self.does(step, thing, doing, batch);
+        self.shared(step, thing, before, batch);
         self.watched(step, Some(thing), WatchedKind::Connected, batch);
     }
 
-    fn disconnect(&mut self, step: Step, client: &str, batch: &mut Batch) {
+    fn disconnect(&mut self, step: Step, client: &str, reason: DisconnectReason, batch: &mut Batch) {
         let Some(thing) = self.thing(step, client, batch) else { return };
+        let Some(row) = self.things.get_mut(thing as usize) else { return };
+        let before = row.share();
+        let bits = disconnects(row, secs32(step.at), reason) | aws(AwsMetric::NumDisconnects);
+        let address = row.address;
         self.end_session(thing, step.at);
         batch.push(step.op(thing, What::Disconnect, 0, Attribution::Certain));
+        let doing = Doing { ip: self.addresses.ip(address), ..Doing::of(bits) };
+        self.does(step, thing, doing, batch);
+        self.shared(step, thing, before, batch);
     }
 
     /// Ends the open session of a thing, if any.
     fn end_session(&mut self, thing: u32, at: Timestamp) {
-        let Some(Entity::Thing(own)) = self.entities.get_mut(thing as usize) else { return };
-        let address = std::mem::replace(&mut own.address, NONE);
-        if !std::mem::replace(&mut own.connected, false) {
+        let Some(row) = self.things.get_mut(thing as usize) else { return };
+        let address = std::mem::replace(&mut row.address, NONE);
+        if !std::mem::replace(&mut row.connected, false) {
             return;
         }
-        if let Some(Entity::Address(address)) = self.entities.get_mut(address as usize) {
-            address.closed(thing, secs32(at));
+        let identity = row.identity(thing);
+        if let Some(address) = self.addresses.get_mut(address) {
+            address.closed(identity, secs32(at));
         }
     }
 
-    /// A broker began or stopped: all its sessions are over.
+    /// A broker began or stopped: all its sessions are over, and its things are no part of any share
+    /// until they come back.
     fn sessions_over(&mut self, step: Step, batch: &mut Batch) {
-        for thing in 0..u32::try_from(self.entities.len()).unwrap_or(u32::MAX) {
-            let of_this_broker = matches!(
-                self.entities.get(thing as usize),
-                Some(Entity::Thing(own)) if own.connected && own.source == step.place.source.0
-            );
-            if of_this_broker {
+        for thing in 0..u32::try_from(self.things.len()).unwrap_or(u32::MAX) {
+            let Some(row) = self.things.get_mut(thing as usize) else { continue };
+            if row.source != step.place.source.0 {
+                continue;
+            }
+            row.known = false;
+            if row.connected {
+                row.left = secs32(step.at);
                 self.end_session(thing, step.at);
                 batch.push(step.op(thing, What::SessionOver, 0, Attribution::Certain));
             }
         }
+        self.count_shares();
     }
 
     /// Promise 9: the address is charged, and a thing only if it alone stands behind the address.
-    /// The claimed client id is not even looked at.
+    /// The claimed client id is never charged to the thing that has it.
     fn auth_failure(&mut self, step: Step, failure: &AuthFailure<'_>, batch: &mut Batch) {
-        let Some(ip) = failure.ip else {
+        let bits = aws(AwsMetric::NumAuthorizationFailures) | aws(AwsMetric::NumConnectionAttempts);
+        let ip = failure.ip.map(|ip| ip.to_canonical());
+        let claimed = failure.claimed_client.filter(|client| !client.is_empty());
+        let doing = Doing { who: failure.attribution, ip, claimed, ..Doing::of(bits) };
+        self.tell_groups(step, &doing, batch);
+        let Some(ip) = ip else {
             self.counts.unattributed += 1;
             return;
         };
-        let Some(address) = self.address(step, ip.to_canonical(), batch) else { return };
-        self.to_address(step, address, What::AuthFailure, failure.attribution, batch);
-        let thing = match (failure.attribution, self.entities.get(address as usize)) {
-            (Attribution::Certain | Attribution::Address, Some(Entity::Address(own))) => {
-                own.only_thing(secs32(step.at))
-            }
-            _ => None,
+        let Some(address) = self.address(ip) else { return };
+        let alone = self.addresses.get(address).and_then(|own| own.only_thing(secs32(step.at)));
+        let thing = match failure.attribution {
+            Attribution::Certain | Attribution::Address => alone.and_then(|alone| self.still_there(alone)),
+            Attribution::Ambiguous => None,
         };
         match thing {
             Some(thing) => batch.push(step.op(thing, What::AuthFailure, 0, Attribution::Address)),
@@ -227,10 +263,116 @@ impl Core {
         }
     }
 
-    fn to_address(&self, step: Step, address: u32, what: What, who: Attribution, batch: &mut Batch) {
-        if self.addresses_watched {
-            batch.push(step.op(address, what, 0, who));
+    /// The number of a thing, unless another has it by now.
+    fn still_there(&self, identity: u64) -> Option<u32> {
+        let number = u32::try_from(identity & 0xffff_ffff).ok()?;
+        let row = self.things.get(number as usize)?;
+        (row.identity(number) == identity).then_some(number)
+    }
+
+    /// A message was sent, received or refused.
+    #[inline]
+    fn messaged(
+        &self,
+        step: Step,
+        thing: Option<u32>,
+        (bits, value): (u32, u32),
+        topic: &str,
+        batch: &mut Batch,
+    ) {
+        if self.compiled.group_bits() & bits == 0 {
+            return;
         }
+        let Some(thing) = thing else { return };
+        let address = self.things.get(thing as usize).map_or(NONE, |row| row.address);
+        let doing = Doing { value, topic, ip: self.addresses.ip(address), ..Doing::of(bits) };
+        self.does(step, thing, doing, batch);
+    }
+
+    /// Tells what a thing did to whoever else counts it.
+    fn does(&self, step: Step, thing: u32, doing: Doing<'_>, batch: &mut Batch) {
+        let own = doing.bits & self.compiled.own_bits();
+        if own != 0 {
+            batch.push(step.op(thing, What::Own, u64::from(own), Attribution::Certain));
+        }
+        if doing.bits & self.compiled.group_bits() == 0 {
+            return;
+        }
+        let name = self.name(thing);
+        let principal = doing.principal.or_else(|| self.principal_name(thing));
+        self.tell_groups(step, &Doing { thing: Some(name), principal, ..doing }, batch);
+    }
+
+    /// Tells the entities of each kind that is watched. Costs nothing if none is.
+    fn tell_groups(&self, step: Step, doing: &Doing<'_>, batch: &mut Batch) {
+        if doing.bits & self.compiled.group_bits() == 0 {
+            return;
+        }
+        let items = doing.items();
+        for (index, group) in (0_u16..).zip(self.compiled.groups()) {
+            let bits = doing.bits & group.bits;
+            if bits == 0 {
+                continue;
+            }
+            let row = KeyedRow { group: index, bits, value: doing.value, key: 0..0, hash: 0, items };
+            let op = step.op(0, What::Keyed, 0, doing.who);
+            doing.keys(group.kind, &self.registry, |key| batch.push_keyed(op, row.clone(), key));
+        }
+    }
+
+    /// Takes note of what a thing's session means for the shares of its groups, and tells them.
+    fn shared(&mut self, step: Step, thing: u32, (known, connected): (i32, i32), batch: &mut Batch) {
+        let bit = own(OwnMetric::DisconnectedThings);
+        if self.compiled.group_bits() & bit == 0 {
+            return;
+        }
+        let now = self.things.get(thing as usize).map_or((0, 0), Thing::share);
+        let name = text(self.names.names().get(thing));
+        self.shares.change(name, &self.registry, now.0 - known, now.1 - connected);
+        for (index, group) in (0_u16..).zip(self.compiled.groups()).filter(|(_, group)| group.bits & bit != 0)
+        {
+            let tell = |share: Option<u32>, tag: u8, key: &str, batch: &mut Batch| {
+                let Some(value) = share else { return };
+                let row = KeyedRow { group: index, bits: bit, value, key: 0..0, hash: 0, items: [0; 4] };
+                let who = Attribution::Certain;
+                let key = crate::batch::Keyed { head: &[tag], tail: key.as_bytes(), who };
+                batch.push_keyed(step.op(0, What::Keyed, 0, who), row, key);
+            };
+            if group.kind == EntityKind::Fleet {
+                tell(self.shares.fleet().disconnected(), tags::FLEET, "", batch);
+            } else if group.kind == EntityKind::ThingGroup {
+                for group in groups_of(name, &self.registry) {
+                    tell(self.shares.of_group(group).disconnected(), tags::GROUP, group.as_str(), batch);
+                }
+            }
+        }
+    }
+
+    /// Counts the shares of all groups anew, if anything watches them.
+    pub(crate) fn count_shares(&mut self) {
+        self.shares = Shares::default();
+        if self.compiled.group_bits() & own(OwnMetric::DisconnectedThings) == 0 {
+            return;
+        }
+        for (number, row) in (0_u32..).zip(&self.things) {
+            let (known, connected) = row.share();
+            self.shares.change(text(self.names.names().get(number)), &self.registry, known, connected);
+        }
+    }
+
+    fn is_allowed(&self, client: &str) -> bool {
+        let name = thing_name(client);
+        let registered = || self.registry.things.contains_key(&*name);
+        self.compiled.allowed().is_none_or(|list| list.contains(&name, registered))
+    }
+
+    fn name(&self, thing: u32) -> &str {
+        text(self.names.names().get(thing))
+    }
+
+    fn principal_name(&self, thing: u32) -> Option<&str> {
+        let principal = self.things.get(thing as usize)?.principal;
+        self.principals.names().get(principal).map(|name| text(Some(name)))
     }
 
     #[inline]
@@ -238,6 +380,28 @@ impl Core {
         let thing = self.thing(step, client, batch)?;
         batch.push(step.op(thing, what, arg, Attribution::Certain));
         Some(thing)
+    }
+
+    /// In which dimensions a message is, if any behavior asks.
+    #[inline]
+    fn dimensions(&mut self, topic: &str, client: &str) -> Mask {
+        let dimensions = self.compiled.dimensions();
+        if dimensions.is_empty() { Mask::default() } else { self.topics.mask(dimensions, topic, client) }
+    }
+
+    /// Tells the address that a message came from, if a dimension narrows addresses.
+    #[inline]
+    fn published_from(&self, step: Step, thing: Option<u32>, mask: Mask, batch: &mut Batch) {
+        if !self.compiled.narrows_addresses() {
+            return;
+        }
+        let Some(thing) = thing else { return };
+        let address = self.things.get(thing as usize).map_or(NONE, |row| row.address);
+        if let (Some(ip), Ok(at)) = (self.addresses.ip(address), u32::try_from(batch.addresses.len())) {
+            batch.addresses.push(ip);
+            let arg = Op::message_arg(at, mask);
+            batch.push(step.op(thing, What::PublishedFrom, arg, Attribution::Certain));
+        }
     }
 
     /// Folds a report, unless it is a repeated one.
@@ -252,7 +416,7 @@ impl Core {
     }
 
     fn is_repeated(&mut self, thing: u32, identity: u64) -> bool {
-        let Some(Entity::Thing(own)) = self.entities.get_mut(thing as usize) else { return false };
+        let Some(own) = self.things.get_mut(thing as usize) else { return false };
         if own.ring == NONE {
             own.ring = self.rings.add().unwrap_or(NONE);
         }
@@ -261,11 +425,8 @@ impl Core {
 
     /// Whether a report of this identity was folded before; changes nothing.
     pub(crate) fn knows_report(&self, thing: &str, identity: u64) -> bool {
-        let Ok(thing) = self.names.find(TAG_THING, thing_name(thing).as_bytes()) else { return false };
-        matches!(
-            self.entities.get(thing as usize),
-            Some(Entity::Thing(own)) if self.rings.knows(own.ring, identity)
-        )
+        let Ok(thing) = self.names.find(tags::THING, thing_name(thing).as_bytes()) else { return false };
+        self.things.get(thing as usize).is_some_and(|own| self.rings.knows(own.ring, identity))
     }
 
     #[inline]
@@ -295,58 +456,87 @@ impl Core {
             return None;
         }
         let name = thing_name(client);
-        match self.names.find(TAG_THING, name.as_bytes()) {
-            Ok(thing) => Some(thing),
-            Err(missing) => {
-                if self.things >= self.rules.things_max {
-                    self.counts.untracked += 1;
-                    return None;
+        match self.names.find(tags::THING, name.as_bytes()) {
+            Ok(thing) => {
+                if self.aging {
+                    self.touched.set(thing, true);
                 }
-                let thing = self.names.add(TAG_THING, name.as_bytes(), missing);
-                let Some(thing) = thing else {
-                    self.counts.untracked += 1;
-                    return None;
-                };
-                self.things += 1;
-                self.watched.set(thing, self.is_watched(&name));
-                self.entities.push(Entity::Thing(Thing::new()));
-                let set = self.compiled.set_for(&name, &self.registry);
-                Self::announce(step, thing, What::AssignThing, set, batch);
-                batch.new_entities.push([&[TAG_THING], name.as_bytes()]);
                 Some(thing)
+            }
+            Err(missing) => {
+                let thing = self.new_thing(step, &name, missing, batch);
+                self.counts.untracked += u64::from(thing.is_none());
+                thing
             }
         }
     }
 
-    /// The number of an address; a new one is followed if there is room.
-    fn address(&mut self, step: Step, ip: IpAddr, batch: &mut Batch) -> Option<u32> {
-        let (v4, v6);
-        let (tag, bytes): (u8, &[u8]) = match ip {
-            IpAddr::V4(ip) => {
-                v4 = ip.octets();
-                (TAG_V4, &v4)
-            }
-            IpAddr::V6(ip) => {
-                v6 = ip.octets();
-                (TAG_V6, &v6)
-            }
+    #[cold]
+    fn new_thing(&mut self, step: Step, name: &str, missing: NotFound, batch: &mut Batch) -> Option<u32> {
+        let max = self.rules.things_max as usize;
+        let thing = if self.things.len() < max {
+            let thing = self.names.add(tags::THING, name.as_bytes(), missing)?;
+            self.things.push(Thing::new());
+            thing
+        } else {
+            let victim = self.victim()?;
+            self.evict(step, victim, batch);
+            self.names.replace(victim, tags::THING, name.as_bytes(), missing);
+            victim
         };
-        match self.names.find(tag, bytes) {
-            Ok(address) => Some(address),
-            Err(missing) => {
-                let room = self.addresses < self.rules.addresses_max;
-                let Some(address) = room.then(|| self.names.add(tag, bytes, missing)).flatten() else {
-                    self.counts.untracked += 1;
-                    return None;
-                };
-                self.addresses += 1;
-                self.entities.push(Entity::Address(Address::new()));
-                let set = self.compiled.set_for_address();
-                Self::announce(step, address, What::AssignAddress, set, batch);
-                batch.new_entities.push([&[tag], bytes]);
-                Some(address)
+        self.age();
+        // Not touched before it comes again: what comes only once goes first.
+        self.touched.set(thing, false);
+        self.watched.set(thing, self.is_watched(name));
+        let set = self.compiled.set_for(name, &self.registry);
+        Self::announce(step, thing, What::AssignThing, set, batch);
+        batch.new_entities.push([&[tags::THING], name.as_bytes()]);
+        batch.new_numbers.push(thing);
+        Some(thing)
+    }
+
+    /// Whether room for things gets scarce, so that it matters which were seen lately.
+    pub(crate) fn age(&mut self) {
+        self.aging = self.things.len() >= self.rules.things_max as usize / 4 * 3;
+    }
+
+    /// A thing that can make room: unregistered, without a session, and not seen since the hand came
+    /// by last. See [`super::addresses`]; the hand looks at as many places here.
+    fn victim(&mut self) -> Option<u32> {
+        let len = u32::try_from(self.things.len()).ok()?;
+        for _ in 0..LOOKS_MAX.min(2 * self.things.len()) {
+            let thing = self.hand.min(len - 1);
+            self.hand = (thing + 1) % len;
+            if self.touched.contains(thing) {
+                self.touched.set(thing, false);
+                continue;
+            }
+            let idle = self.things.get(thing as usize).is_some_and(|row| !row.connected);
+            if idle && !self.watched.contains(thing) && !self.registry.things.contains_key(self.name(thing)) {
+                return Some(thing);
             }
         }
+        None
+    }
+
+    fn evict(&mut self, step: Step, thing: u32, batch: &mut Batch) {
+        let old = self.names.names().get(thing).unwrap_or_default();
+        let Some(row) = self.things.get_mut(thing as usize) else { return };
+        let (known, connected) = row.share();
+        self.shares.change(text(Some(old)), &self.registry, -known, -connected);
+        self.rings.reset(row.ring);
+        *row = Thing { ring: row.ring, generation: row.generation.wrapping_add(1), ..Thing::new() };
+        let (seq, nth) = (step.place.seq, step.place.nth);
+        batch.renamed.push(Renamed { seq, nth, entity: thing, old: old.into() });
+        batch.push(step.op(thing, What::Retire, 0, Attribution::Certain));
+        self.counts.things_evicted += 1;
+    }
+
+    /// The number of an address, if it is followed.
+    fn address(&mut self, ip: IpAddr) -> Option<u32> {
+        let address = self.addresses.number(ip, self.rules.addresses_max as usize);
+        self.counts.untracked += u64::from(address.is_none());
+        address
     }
 
     fn announce(step: Step, entity: u32, what: What, set: SetId, batch: &mut Batch) {
@@ -357,15 +547,15 @@ impl Core {
 
     /// The number of a principal; past the bound on things a new one is not kept.
     fn principal(&mut self, user: &str, batch: &mut Batch) -> u32 {
-        match self.principals.find(TAG_THING, user.as_bytes()) {
+        match self.principals.find(tags::THING, user.as_bytes()) {
             Ok(principal) => principal,
             Err(missing) => {
                 if self.principals.len() >= self.rules.things_max as usize {
                     return NONE;
                 }
-                let added = self.principals.add(TAG_THING, user.as_bytes(), missing);
+                let added = self.principals.add(tags::THING, user.as_bytes(), missing);
                 if added.is_some() {
-                    batch.new_principals.push([&[TAG_THING], user.as_bytes()]);
+                    batch.new_principals.push([&[tags::THING], user.as_bytes()]);
                 }
                 added.unwrap_or(NONE)
             }
@@ -381,36 +571,38 @@ impl Core {
         let sets = self.sets_anew();
         self.watched_last.clear();
         let arg = batch.reassigns.len() as u64;
-        batch.reassigns.push(Arc::new(Reassign { compiled: Arc::clone(&self.compiled), sets }));
+        let (compiled, entities_max) = (Arc::clone(&self.compiled), self.rules.entities_max);
+        batch.reassigns.push(Arc::new(Reassign { compiled, sets, entities_max }));
         let who = Attribution::Certain;
         batch.push_to_all(Op { seq, at, arg, entity: 0, nth: 0, what: What::Reassign, who });
     }
 
     /// The set of each entity; also finds out anew who is watched.
     pub(crate) fn sets_anew(&mut self) -> Vec<SetId> {
-        let entities = u32::try_from(self.entities.len()).unwrap_or(u32::MAX);
-        (0..entities).map(|index| self.set_anew(index)).collect()
+        let things = u32::try_from(self.things.len()).unwrap_or(u32::MAX);
+        (0..things).map(|index| self.set_anew(index)).collect()
+    }
+
+    /// A thing is not registered any more: what was held against it ends.
+    pub(crate) fn unregistered(&mut self, place: Place, name: &ThingName, batch: &mut Batch) {
+        let Ok(thing) = self.names.find(tags::THING, name.as_str().as_bytes()) else { return };
+        let step = Step { place, at: place.arrival };
+        batch.push(step.op(thing, What::Retire, 0, Attribution::Certain));
     }
 
     /// Gives one thing its set anew, if it is followed.
     pub(crate) fn reassign(&mut self, place: Place, name: &ThingName, batch: &mut Batch) {
-        let Ok(thing) = self.names.find(TAG_THING, name.as_str().as_bytes()) else { return };
+        let Ok(thing) = self.names.find(tags::THING, name.as_str().as_bytes()) else { return };
         let set = self.set_anew(thing);
         let step = Step { place, at: place.arrival };
         Self::announce(step, thing, What::AssignThing, set, batch);
     }
 
-    fn set_anew(&mut self, index: u32) -> SetId {
-        let name = self.names.names().get(index).unwrap_or_default();
-        let name = std::str::from_utf8(name.get(1..).unwrap_or_default()).unwrap_or_default();
-        match self.entities.get(index as usize) {
-            Some(Entity::Address(_)) | None => self.compiled.set_for_address(),
-            Some(Entity::Thing(_)) => {
-                let watched = self.watch_groups.iter().any(|group| self.registry.is_member(name, group));
-                self.watched.set(index, watched);
-                self.compiled.set_for(name, &self.registry)
-            }
-        }
+    fn set_anew(&mut self, thing: u32) -> SetId {
+        let name = text(self.names.names().get(thing));
+        let watched = self.watch_groups.iter().any(|group| self.registry.is_member(name, group));
+        self.watched.set(thing, watched);
+        self.compiled.set_for(name, &self.registry)
     }
 
     /// Compiles the rules and tells the clock. Problems in profiles were shown to whoever wrote
@@ -418,9 +610,15 @@ impl Core {
     pub(crate) fn compile(&mut self) {
         let (profiles, problems) = behaviors::profile::parse_files(&self.rules.profiles);
         tracing::debug!(problems = problems.len(), "compiled the security profiles");
-        self.compiled = Arc::new(profiles.compile(self.rules.bucket_secs));
+        let bucket_secs = self.rules.bucket_secs;
+        let collect = self.rules.collect;
+        let compiled =
+            if collect { profiles.compile_collecting(bucket_secs) } else { profiles.compile(bucket_secs) };
+        self.compiled = Arc::new(compiled);
+        self.topics = Topics::new(self.compiled.dimensions());
         self.configured = true;
-        self.addresses_watched = !self.compiled.set(self.compiled.set_for_address()).is_empty();
+        self.age();
+        self.count_shares();
         let mut windows = self.compiled.windows().to_vec();
         windows.push(self.rules.bucket_secs.max(1));
         self.clock.configure(self.rules.lateness_ms.min(Rules::LATENESS_MS_MAX), windows);
@@ -439,6 +637,11 @@ impl Step {
     const fn op(self, entity: u32, what: What, arg: u64, who: Attribution) -> Op {
         Op { seq: self.place.seq, at: self.at, arg, entity, nth: self.place.nth, what, who }
     }
+}
+
+/// A name without its tag, as text.
+fn text(name: Option<&[u8]>) -> &str {
+    std::str::from_utf8(name.and_then(|name| name.get(1..)).unwrap_or_default()).unwrap_or_default()
 }
 
 /// The thing that a client id names. MQTT allows client ids that no thing can have as its name:

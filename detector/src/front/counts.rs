@@ -52,6 +52,8 @@ pub struct FrontCounts {
     pub duplicates: u64,
     /// Events of things or addresses that are past the bound and not followed.
     pub untracked: u64,
+    /// Things that made room for others.
+    pub things_evicted: u64,
     /// Events without the name of a client.
     pub nameless: u64,
     /// Failed logins that no address is known for.

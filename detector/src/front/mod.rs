@@ -4,18 +4,20 @@
 //! their first appearance, follows sessions, decides to whom a failed login is charged, drops
 //! repeated deliveries and keeps the watermark. All of it is a function of the records.
 
+mod addresses;
 mod clock;
 mod core;
 mod counts;
+mod doings;
 mod repeat;
 mod session;
+mod topics;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use behaviors::set::{Compiled, SetId};
 use fleet::{
     event::{Event, EventKind},
-    ids::GroupName,
+    ids::{GroupName, ThingName},
     registry::Registry,
     report::{ReportBuf, ReportError, decode_cbor, decode_json},
     time::Timestamp,
@@ -23,25 +25,24 @@ use fleet::{
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+pub(crate) use self::session::{NONE, secs32};
 use self::{
+    addresses::{Addresses, AddressesState},
     clock::Clock,
-    core::{Core, Entity, Place, TAG_THING, thing_name},
+    core::{Core, Place, thing_name},
     repeat::{Deliveries, Positions, Rings},
-};
-pub(crate) use self::{
-    core::{TAG_V4, TAG_V6},
-    session::{NONE, secs32},
+    session::{Members, Thing},
 };
 pub use self::{
     counts::{FrontCounts, KINDS},
     repeat::Position,
 };
 use crate::{
-    batch::{Batch, Op, What},
+    batch::{Batch, Op, Reassign, What},
     change::{RegistryChange, Rules},
     input::{Decoded, Decoder, Format, Refusal, SourceId},
     journal::{Kind, Record},
-    names::{Interner, NameList},
+    names::{Interner, NameList, tags},
 };
 
 /// The decoders of the formats that the front does not know itself.
@@ -241,8 +242,14 @@ impl Front {
             Ok(change) => change,
             Err(error) => return self.bad_control("registry", &error),
         };
+        let gone = |(name, thing): (&ThingName, &Option<fleet::registry::Thing>)| {
+            (thing.is_none() && self.core.registry.things.contains_key(name)).then(|| name.clone())
+        };
+        let gone: Vec<ThingName> = change.things.iter().filter_map(gone).collect();
         if change.groups.is_empty() {
             change.apply(&mut self.core.registry);
+            self.core.count_shares();
+            gone.iter().for_each(|name| self.core.unregistered(place_of(record, 0), name, batch));
             for name in change.things.keys() {
                 self.core.reassign(place_of(record, 0), name, batch);
             }
@@ -254,6 +261,8 @@ impl Front {
                 Ok(registry) => self.core.registry = registry,
                 Err(error) => return self.bad_control("registry", &error),
             }
+            self.core.count_shares();
+            gone.iter().for_each(|name| self.core.unregistered(place_of(record, 0), name, batch));
             self.core.reassign_all(record.seq, record.arrival, batch);
         }
         FOLDED
@@ -314,8 +323,15 @@ impl Front {
 
     /// Things and source addresses that are followed.
     #[must_use]
-    pub const fn followed(&self) -> (u32, u32) {
-        (self.core.things, self.core.addresses)
+    pub fn followed(&self) -> (u32, u32) {
+        let number = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        (number(self.core.things.len()), number(self.core.addresses.len()))
+    }
+
+    /// Source addresses that made room for others.
+    #[must_use]
+    pub const fn addresses_evicted(&self) -> u64 {
+        self.core.addresses.evicted
     }
 
     /// How far each source has been read.
@@ -329,9 +345,11 @@ impl Front {
     pub fn memory(&self) -> usize {
         self.core.names.memory()
             + self.core.principals.memory()
-            + self.core.entities.capacity() * size_of::<Entity>()
+            + self.core.things.capacity() * size_of::<Thing>()
+            + self.core.addresses.memory()
             + self.core.rings.memory()
             + self.core.deliveries.memory()
+            + self.core.topics.memory()
     }
 
     pub(crate) fn names(&self) -> (&NameList, &NameList) {
@@ -344,7 +362,10 @@ impl Front {
         FrontState {
             names: core.names.names().clone(),
             principals: core.principals.names().clone(),
-            entities: core.entities.clone(),
+            things: core.things.clone(),
+            touched: core.touched.words().to_vec(),
+            hand: core.hand,
+            addresses: core.addresses.save(),
             rings: core.rings.clone(),
             deliveries: core.deliveries.save(),
             clock: core.clock.clone(),
@@ -372,15 +393,15 @@ impl Front {
         if !state.names.is_sound() || !state.principals.is_sound() {
             return Err("a list of names does not fit its texts".into());
         }
-        if state.names.len() != state.entities.len() {
-            return Err("names and entities differ in number".into());
+        if state.names.len() != state.things.len() {
+            return Err("names and things differ in number".into());
         }
-        let things = state.entities.iter().filter(|entity| matches!(entity, Entity::Thing(_))).count();
-        core.things = u32::try_from(things).map_err(|error| error.to_string())?;
-        core.addresses = u32::try_from(state.entities.len() - things).map_err(|error| error.to_string())?;
         core.names = Interner::from_names(state.names);
         core.principals = Interner::from_names(state.principals);
-        core.entities = state.entities;
+        core.things = state.things;
+        core.touched = Members::from_words(state.touched);
+        core.hand = state.hand;
+        core.addresses = Addresses::restored(state.addresses);
         core.rings = state.rings;
         core.deliveries = Deliveries::restored(state.deliveries);
         core.compile();
@@ -402,14 +423,16 @@ impl Front {
     }
 
     /// The compiled profiles and the set of each entity, as shards need them after a restore.
-    pub(crate) fn assigned(&mut self) -> (Arc<Compiled>, Vec<SetId>) {
-        (Arc::clone(&self.core.compiled), self.core.sets_anew())
+    pub(crate) fn assigned(&mut self) -> Reassign {
+        let sets = self.core.sets_anew();
+        let entities_max = self.core.rules.entities_max;
+        Reassign { compiled: Arc::clone(&self.core.compiled), sets, entities_max }
     }
 
     /// The number of a thing, if it is followed.
     #[must_use]
     pub fn thing(&self, name: &str) -> Option<u32> {
-        self.core.names.find(TAG_THING, thing_name(name).as_bytes()).ok()
+        self.core.names.find(tags::THING, thing_name(name).as_bytes()).ok()
     }
 }
 
@@ -434,7 +457,10 @@ const fn watched_kind(number: u8) -> Option<crate::output::WatchedKind> {
 pub(crate) struct FrontState {
     names: NameList,
     principals: NameList,
-    entities: Vec<Entity>,
+    things: Vec<Thing>,
+    touched: Vec<u64>,
+    hand: u32,
+    addresses: AddressesState,
     rings: Rings,
     deliveries: Vec<(SourceId, Vec<u64>)>,
     clock: Clock,

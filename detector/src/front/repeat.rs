@@ -32,6 +32,13 @@ impl Rings {
         Some(index)
     }
 
+    /// Empties a ring for another thing.
+    pub(crate) fn reset(&mut self, ring: u32) {
+        if let Some(ring) = self.0.get_mut(ring as usize) {
+            *ring = [0; RING];
+        }
+    }
+
     /// Whether the identity is among the last ones; it is the latest one afterwards.
     pub(crate) fn seen(&mut self, ring: u32, identity: u64) -> bool {
         let Some(ring) = self.0.get_mut(ring as usize) else { return false };

@@ -19,24 +19,61 @@ pub(crate) fn secs32(at: Timestamp) -> u32 {
     u32::try_from(at.secs().max(0)).unwrap_or(u32::MAX)
 }
 
-/// A thing, as the front needs it.
+/// A thing, as the front needs it: 36 bytes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Thing {
     /// Principal of the latest session.
     pub(crate) principal: u32,
-    /// Address of the session, while there is one and it is known.
+    /// Address of the session, while there is one and it is followed.
     pub(crate) address: u32,
     /// Its reports that were seen last.
     pub(crate) ring: u32,
+    /// Short hash of the latest session's address; 0 if it is not known.
+    pub(crate) ip: u32,
+    /// Second in which the latest session began; 0 if there was none.
+    pub(crate) since: u32,
+    /// Second in which it ended.
+    pub(crate) left: u32,
+    /// Things that had this number before.
+    pub(crate) generation: u32,
     /// Source that told of the session.
     pub(crate) source: u16,
+    /// Reconnects in a row.
+    pub(crate) streak: u8,
     /// A session is open.
     pub(crate) connected: bool,
+    /// The latest session was ended by another one.
+    pub(crate) taken: bool,
+    /// It counts in the shares of its groups: it was connected since its broker began.
+    pub(crate) known: bool,
 }
 
 impl Thing {
     pub(crate) const fn new() -> Self {
-        Self { principal: NONE, address: NONE, ring: NONE, source: 0, connected: false }
+        Self {
+            principal: NONE,
+            address: NONE,
+            ring: NONE,
+            ip: 0,
+            since: 0,
+            left: 0,
+            generation: 0,
+            source: 0,
+            streak: 0,
+            connected: false,
+            taken: false,
+            known: false,
+        }
+    }
+
+    /// How it counts in the shares of its groups: as known, and as connected.
+    pub(crate) fn share(&self) -> (i32, i32) {
+        (i32::from(self.known), i32::from(self.known && self.connected))
+    }
+
+    /// The thing with this number that is there now, told from those that had the number before.
+    pub(crate) const fn identity(&self, number: u32) -> u64 {
+        (self.generation as u64) << 32 | number as u64
     }
 }
 
@@ -45,6 +82,14 @@ impl Thing {
 pub(crate) struct Members(Vec<u64>);
 
 impl Members {
+    pub(crate) fn from_words(words: Vec<u64>) -> Self {
+        Self(words)
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     #[inline]
     pub(crate) fn contains(&self, entity: u32) -> bool {
         self.0.get(entity as usize / 64).is_some_and(|word| word >> (entity % 64) & 1 != 0)
@@ -66,8 +111,8 @@ impl Members {
 pub(crate) struct Address {
     /// Open sessions from it, of any thing.
     live: u32,
-    /// The thing whose session began last.
-    thing: u32,
+    /// The thing whose session began last, see [`Thing::identity`].
+    thing: u64,
     /// Whether that session is open.
     thing_live: bool,
     /// When that thing last had a session from here, if it has none now.
@@ -76,15 +121,18 @@ pub(crate) struct Address {
     others: u32,
 }
 
+/// No thing.
+const NOBODY: u64 = u64::MAX;
+
 impl Address {
     pub(crate) const fn new() -> Self {
-        Self { live: 0, thing: NONE, thing_live: false, last: 0, others: 0 }
+        Self { live: 0, thing: NOBODY, thing_live: false, last: 0, others: 0 }
     }
 
     /// A session of `thing` begins. The caller has ended an open one of the same thing.
-    pub(crate) fn opened(&mut self, thing: u32, at: u32) {
+    pub(crate) fn opened(&mut self, thing: u64, at: u32) {
         if self.thing != thing {
-            if self.thing != NONE {
+            if self.thing != NOBODY {
                 self.others = self.others.max(if self.thing_live { at } else { self.last });
             }
             self.thing = thing;
@@ -94,7 +142,7 @@ impl Address {
     }
 
     /// A session of `thing` ends.
-    pub(crate) fn closed(&mut self, thing: u32, at: u32) {
+    pub(crate) fn closed(&mut self, thing: u64, at: u32) {
         self.live = self.live.saturating_sub(1);
         if self.thing == thing {
             self.thing_live = false;
@@ -104,11 +152,16 @@ impl Address {
         }
     }
 
+    /// Whether no session from it is open.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.live == 0
+    }
+
     /// The one thing that had a session from here in the hour before `at`, if it is the only one.
-    pub(crate) fn only_thing(&self, at: u32) -> Option<u32> {
+    pub(crate) fn only_thing(&self, at: u32) -> Option<u64> {
         let others_live = self.live > u32::from(self.thing_live);
         let recent = |then: u32| then != 0 && at.saturating_sub(then) <= MEMORY_SECS;
-        if self.thing == NONE || others_live || recent(self.others) {
+        if self.thing == NOBODY || others_live || recent(self.others) {
             return None;
         }
         (self.thing_live || recent(self.last)).then_some(self.thing)
@@ -120,7 +173,7 @@ mod tests {
     use super::*;
 
     /// Steps such as `+1@10` (thing 1 connects at 10 s) and `-1@20`, then who is alone when.
-    fn check(steps: &str, at: u32, expected: Option<u32>) {
+    fn check(steps: &str, at: u32, expected: Option<u64>) {
         let mut address = Address::new();
         for step in steps.split_whitespace() {
             let (thing, time) = step[1..].split_once('@').unwrap();

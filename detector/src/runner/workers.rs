@@ -15,10 +15,11 @@ use super::handle::Shared;
 use crate::{
     batch::Batch,
     engine::hand_on,
+    meeting::Meeting,
     names::NameList,
     output::Output,
-    resolve,
-    shard::{Raw, Shard, ShardCounts, ShardState},
+    resolve::{self, Names},
+    shard::{Out, Progress, Shard, ShardCounts, ShardState},
 };
 
 /// Batches that wait between two threads at most.
@@ -32,7 +33,7 @@ pub(crate) enum ShardJob {
 
 /// What a shard thread made of a batch.
 struct Decided {
-    raws: Vec<Raw>,
+    out: Out,
     counts: ShardCounts,
     open: usize,
 }
@@ -58,11 +59,14 @@ impl Workers {
         outputs: mpsc::Sender<Output>,
     ) -> io::Result<Self> {
         let (mut senders, mut results, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        let meeting = Meeting::new(shards.len());
         for (index, shard) in shards.into_iter().enumerate() {
             let (sender, jobs) = sync_channel(BATCHES_MAX);
             let (decided, result) = sync_channel(BATCHES_MAX);
             let name = format!("shard-{index}");
-            threads.push(Builder::new().name(name).spawn(move || run_shard(index, shard, &jobs, &decided))?);
+            let meeting = Arc::clone(&meeting);
+            let run = move || run_shard((index, shard), &meeting, &jobs, &decided);
+            threads.push(Builder::new().name(name).spawn(run)?);
             senders.push(sender);
             results.push(result);
         }
@@ -109,15 +113,26 @@ impl Workers {
     }
 }
 
-fn run_shard(index: usize, mut shard: Shard, jobs: &Receiver<ShardJob>, decided: &SyncSender<Decided>) {
+fn run_shard(
+    (index, mut shard): (usize, Shard),
+    meeting: &Arc<Meeting>,
+    jobs: &Receiver<ShardJob>,
+    decided: &SyncSender<Decided>,
+) {
+    let _member = meeting.member();
     for job in jobs {
         match job {
             ShardJob::Run(batch) => {
-                let mut raws = Vec::new();
-                shard.run(index, &batch, &mut raws);
+                let mut out = Out::default();
+                let mut from = 0;
+                while let Progress::Meets { next, gathered } = shard.run(index, &batch, from, &mut out) {
+                    let Some(limits) = meeting.meet(gathered) else { return };
+                    shard.settle(index, &batch, next, &limits, &mut out);
+                    from = next;
+                }
                 // Given up before the answer, so that the collector is the last to hold it.
                 drop(batch);
-                let answer = Decided { raws, counts: shard.counts(), open: shard.open_violations() };
+                let answer = Decided { out, counts: shard.counts(), open: shard.open_violations() };
                 if decided.send(answer).is_err() {
                     return;
                 }
@@ -151,14 +166,10 @@ impl Collector {
 
     /// One batch: waits for all shards, and hands on what it brought. Nothing if somebody is gone.
     fn collect(&mut self, batch: Arc<Batch>) -> Option<()> {
-        let (mut raws, mut counts, mut open) = (Vec::new(), ShardCounts::default(), 0);
+        let (mut all, mut counts, mut open) = (Out::default(), ShardCounts::default(), 0);
         for result in &self.results {
             let decided = result.recv().ok()?;
-            if raws.is_empty() {
-                raws = decided.raws;
-            } else {
-                raws.extend(decided.raws);
-            }
+            all.append(decided.out);
             counts.add(decided.counts);
             open += decided.open;
         }
@@ -167,15 +178,21 @@ impl Collector {
             counters.fold.shards = counts;
             counters.open_violations = open;
         }
-        resolve::sort(&mut raws);
+        resolve::sort(&mut all.raws);
         let mut batch = Arc::into_inner(batch)?;
-        let (entities, principals) = &mut self.names;
-        entities.append(&batch.new_entities);
+        let (things, principals) = &mut self.names;
+        for (index, &number) in (0_u32..).zip(&batch.new_numbers) {
+            things.set(number, [batch.new_entities.get(index).unwrap_or_default(), &[]]);
+        }
         principals.append(&batch.new_principals);
+        let renamed = std::mem::take(&mut batch.renamed);
+        let names = Names { things, principals, renamed: &renamed };
         let mut gone = false;
         let outputs = &self.outputs;
         let mut send = |output| gone |= outputs.blocking_send(output).is_err();
-        hand_on(&mut raws, &mut batch, &mut send, |raw| resolve::transition(raw, entities, principals));
+        let points = resolve::datapoints(&mut all.rows, names);
+        let resolve = |raw| resolve::transition(raw, names);
+        hand_on(&mut all.raws, points, &mut batch, &mut send, resolve);
         batch.clear();
         if self.to_pool.try_send(batch).is_err() {
             tracing::trace!("a batch was let go");

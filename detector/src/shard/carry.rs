@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use behaviors::{
-    set::{Aggregate, BehaviorSet, Compiled, SetId},
+    recent::Recent,
+    set::{Aggregate, BehaviorSet, Compiled, Group, SetId},
     slot::Slot,
 };
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Entity, Shard,
     blind::Blind,
+    keyed::Keyed,
+    marks::Marks,
     presence::Presence,
     slots::Slots,
-    step::{Alarm, ShardCounts},
+    step::{Alarm, ShardCounts, Waiting},
+    table::{Items, Place, Table},
 };
+use crate::batch::{Reassign, SLICES};
 
 /// For each behavior of the new set, its place in the old one, if it is unchanged.
 pub(crate) type Mapping = Vec<Option<u16>>;
@@ -30,10 +35,16 @@ pub(crate) fn fingerprints(set: &BehaviorSet) -> Vec<u64> {
     set.behaviors().iter().map(|behavior| behavior.fingerprint).collect()
 }
 
-/// Copies the slots of unchanged behaviors; the others begin anew.
-pub(crate) fn copy(old: &[Slot], new: &mut [Slot], mapping: &Mapping) {
-    for (slot, from) in new.iter_mut().zip(mapping) {
-        *slot = from.and_then(|from| old.get(usize::from(from))).copied().unwrap_or_default();
+/// Copies the slots of unchanged behaviors, and their last datapoints; the others begin anew.
+pub(crate) fn copy(
+    (old, old_recent): (&[Slot], &[Recent]),
+    (new, new_recent): (&mut [Slot], &mut [Recent]),
+    mapping: &Mapping,
+) {
+    for ((slot, recent), from) in new.iter_mut().zip(new_recent).zip(mapping) {
+        let from = from.map(usize::from);
+        *slot = from.and_then(|from| old.get(from)).copied().unwrap_or_default();
+        *recent = from.and_then(|from| old_recent.get(from)).copied().unwrap_or_default();
     }
 }
 
@@ -55,26 +66,137 @@ pub(crate) struct ShardState {
     rows: Vec<Row>,
     /// The slots of the rows, one after the other.
     slots: Vec<Slot>,
+    recent: Vec<Recent>,
     alarms: Vec<((u32, u16), Alarm)>,
+    waiting: Vec<Waiting>,
     blind: Blind,
+    marks: Marks,
     counts: ShardCounts,
+    /// Entities other than things, by slice of this shard's and group.
+    keyed: Vec<Vec<TableState>>,
+}
+
+/// A table in a snapshot.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct TableState {
+    /// Kind of entity, [`behaviors::set::EntityKind::canonical`].
+    kind: String,
+    fingerprints: Vec<u64>,
+    /// Names and presence, those seen longest ago first.
+    rows: Vec<(Vec<u8>, Presence)>,
+    slots: Vec<Slot>,
+    recent: Vec<Recent>,
+    /// By place in `rows`.
+    alarms: Vec<((u32, u16), Alarm)>,
+    items: Vec<((u32, u16), Items)>,
+}
+
+impl TableState {
+    pub(crate) fn of(table: &Table, group: &Group) -> Self {
+        let mut state =
+            Self { kind: group.kind.canonical(), fingerprints: fingerprints(&group.set), ..Self::default() };
+        for number in table.in_order() {
+            let Some(row) = table.rows.get(number as usize) else { continue };
+            let place = u32::try_from(state.rows.len()).unwrap_or(u32::MAX);
+            state.rows.push((row.key.clone(), row.presence));
+            let (slots, recent) = table.slots.run(row.slots, group.set.len());
+            state.slots.extend_from_slice(slots);
+            state.recent.extend_from_slice(recent);
+            let own = (number, 0)..=(number, u16::MAX);
+            let alarms = table.alarms.range(own.clone());
+            state.alarms.extend(alarms.map(|(&(_, order), &alarm)| ((place, order), alarm)));
+            let items = table.items.range(own);
+            state.items.extend(items.map(|(&(_, order), items)| ((place, order), items.clone())));
+        }
+        state
+    }
+}
+
+/// Puts saved entities into an empty table, in their order; what does not fit in is left out. State
+/// of behaviors that the group does not have is dropped.
+pub(crate) fn restore_table(state: &TableState, group: &Group, table: &mut Table, max: usize) {
+    let mapping = mapping(&state.fingerprints, &group.set);
+    let old_len = state.fingerprints.len();
+    let new_place = |order: u16| mapping.iter().position(|&from| from == Some(order));
+    let place_of = |order: u16| new_place(order).and_then(|at| u16::try_from(at).ok());
+    let mut numbers = Vec::with_capacity(state.rows.len());
+    for (index, (key, presence)) in state.rows.iter().enumerate() {
+        let hash = xxhash_rust::xxh3::xxh3_64(key);
+        let number = match table.find(key, hash, max) {
+            Place::Free => table.add(key, hash, group.set.len()),
+            // Of fewer places, the newest have them.
+            Place::Takes(number) => {
+                table.replace(number, key, hash, group.set.len());
+                number
+            }
+            Place::Known(_) => continue,
+        };
+        numbers.push(number);
+        let Some(row) = table.rows.get_mut(number as usize) else { continue };
+        row.presence = *presence;
+        let run = index * old_len..(index + 1) * old_len;
+        let saved = state.slots.get(run.clone()).zip(state.recent.get(run));
+        if let Some(saved) = saved {
+            copy(saved, table.slots.run_mut(row.slots, group.set.len()), &mapping);
+        }
+    }
+    for &((place, order), alarm) in &state.alarms {
+        if let (Some(&number), Some(order)) = (numbers.get(place as usize), place_of(order)) {
+            table.alarms.insert((number, order), alarm);
+        }
+    }
+    for ((place, order), items) in &state.items {
+        if let (Some(&number), Some(order)) = (numbers.get(*place as usize), place_of(*order)) {
+            table.items.insert((number, order), items.clone());
+        }
+    }
+    for number in numbers {
+        table.sort_in(number);
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Row {
     presence: Presence,
     principal: u32,
-    address: bool,
     set: u32,
     slots: u32,
 }
 
 impl Shard {
+    fn save_keyed(&self) -> Vec<Vec<TableState>> {
+        let table = |(group, table): (&Group, &Table)| TableState::of(table, group);
+        let slice = |slice: &Vec<Table>| self.compiled.groups().iter().zip(slice).map(table).collect();
+        self.keyed.slices.iter().map(slice).collect()
+    }
+
+    fn restore_keyed(&mut self, index: usize, saved: &[ShardState]) {
+        let Self { keyed, compiled, shards, .. } = self;
+        for (local, slice) in keyed.slices.iter_mut().enumerate() {
+            let number = local * *shards + index;
+            if number >= SLICES as usize {
+                break;
+            }
+            let of = number % saved.len().max(1);
+            let tables = saved.get(of).and_then(|state| state.keyed.get(number / saved.len().max(1)));
+            for (group, table) in compiled.groups().iter().zip(slice) {
+                let kind = group.kind.canonical();
+                let state = tables.and_then(|tables| tables.iter().find(|state| state.kind == kind));
+                if let Some(state) = state {
+                    restore_table(state, group, table, keyed.max);
+                }
+            }
+        }
+    }
+
     /// All state, for a snapshot.
     pub(crate) fn save(&self) -> ShardState {
         let mut state = ShardState {
             alarms: self.alarms.iter().map(|(&key, &alarm)| (key, alarm)).collect(),
+            waiting: sorted(&self.waiting),
             blind: self.blind.clone(),
+            marks: self.marks.clone(),
+            keyed: self.save_keyed(),
             counts: self.counts,
             ..ShardState::default()
         };
@@ -88,23 +210,26 @@ impl Shard {
             state.rows.push(Row {
                 presence: entity.presence,
                 principal: entity.principal,
-                address: entity.address,
                 set: number,
                 slots: u32::try_from(state.slots.len()).unwrap_or(u32::MAX),
             });
-            state.slots.extend_from_slice(self.slots.run(entity.slots, set.len()));
+            let (slots, recent) = self.slots.run(entity.slots, set.len());
+            state.slots.extend_from_slice(slots);
+            state.recent.extend_from_slice(recent);
         }
         state
     }
 
-    /// Shard `index` of `shards` from what any number of shards saved. `sets` is the set of each entity.
+    /// Shard `index` of `shards` from what any number of shards saved. `assigned` is the rules and the set of each thing.
     pub(crate) fn restore(
         (index, shards): (usize, usize),
-        compiled: Arc<Compiled>,
-        sets: &[SetId],
+        assigned: &Reassign,
         saved: &[ShardState],
     ) -> Result<Self, String> {
-        let mut shard = Self::new(shards, compiled);
+        let sets = &assigned.sets;
+        let mut shard = Self::new(shards, Arc::clone(&assigned.compiled));
+        shard.keyed = Keyed::new(shards, &shard.compiled, assigned.entities_max);
+        shard.restore_keyed(index, saved);
         let mut mappings: BTreeMap<(usize, u32, SetId), Mapping> = BTreeMap::new();
         for number in (index..sets.len()).step_by(shards) {
             let of = number % saved.len().max(1);
@@ -117,7 +242,8 @@ impl Shard {
             let start = shard.slots.take(set.len()).unwrap_or(u32::MAX);
             let from = row.slots as usize;
             let run = state.slots.get(from..from + old.len()).ok_or("slots are missing")?;
-            copy(run, shard.slots.run_mut(start, set.len()), mapping);
+            let recent = state.recent.get(from..from + old.len()).ok_or("datapoints are missing")?;
+            copy((run, recent), shard.slots.run_mut(start, set.len()), mapping);
             let number = u32::try_from(number).map_err(|error| error.to_string())?;
             let alarms = state.alarms_of(number);
             for (order, _) in (0_u16..).zip(mapping.iter()).filter(|(_, from)| from.is_some()) {
@@ -126,16 +252,22 @@ impl Shard {
                     shard.alarms.insert((number, order), alarm.1);
                 }
             }
+            for waiting in state.waiting_of(number) {
+                let new = mapping.iter().position(|&from| from == Some(waiting.order));
+                if let Some(order) = new.and_then(|new| u16::try_from(new).ok()) {
+                    shard.waiting.push(Waiting { order, ..*waiting });
+                }
+            }
             shard.entities.push(Entity {
                 presence: row.presence,
                 slots: start,
                 set: id,
                 principal: row.principal,
-                address: row.address,
             });
         }
         if let Some(state) = saved.first() {
             shard.blind = state.blind.clone();
+            shard.marks = state.marks.clone();
         }
         if index == 0 {
             for state in saved {
@@ -146,7 +278,19 @@ impl Shard {
     }
 }
 
+fn sorted(waiting: &[Waiting]) -> Vec<Waiting> {
+    let mut waiting = waiting.to_vec();
+    waiting.sort_by_key(|waiting| (waiting.entity, waiting.order, waiting.end));
+    waiting
+}
+
 impl ShardState {
+    fn waiting_of(&self, entity: u32) -> &[Waiting] {
+        let start = self.waiting.partition_point(|own| own.entity < entity);
+        let tail = self.waiting.get(start..).unwrap_or_default();
+        tail.get(..tail.partition_point(|own| own.entity == entity)).unwrap_or_default()
+    }
+
     fn alarms_of(&self, entity: u32) -> &[((u32, u16), Alarm)] {
         let start = self.alarms.partition_point(|((own, _), _)| *own < entity);
         let tail = self.alarms.get(start..).unwrap_or_default();
@@ -170,8 +314,8 @@ pub(crate) fn move_all(
         let mapping =
             mappings.entry((entity.set, id)).or_insert_with(|| mapping(&fingerprints(old_set), new_set));
         let start = slots.take(new_set.len()).unwrap_or(u32::MAX);
-        let run = slots.run_mut(start, new_set.len());
-        copy(before.run(entity.slots, old_set.len()), run, mapping);
+        let (run, recent) = slots.run_mut(start, new_set.len());
+        copy(before.run(entity.slots, old_set.len()), (&mut *run, recent), mapping);
         tell_away(new_set, run, &entity.presence);
         moved(local, entity, entity.set, mapping);
         entity.slots = start;

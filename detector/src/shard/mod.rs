@@ -6,15 +6,20 @@
 
 mod blind;
 mod carry;
+mod fleetwide;
+mod keyed;
+mod marks;
 mod presence;
 mod slots;
 mod step;
+mod table;
 
 use std::sync::Arc;
 
 use behaviors::{
     profile::Profiles,
-    set::{Aggregate, BehaviorSet, Compiled, SetId},
+    recent::Recent,
+    set::{Aggregate, BehaviorSet, Compiled, SetId, Test},
     slot::Slot,
 };
 use fleet::{metric::AwsMetric, time::Timestamp};
@@ -22,14 +27,21 @@ use fleet::{metric::AwsMetric, time::Timestamp};
 pub use self::step::ShardCounts;
 use self::{
     blind::Blind,
+    keyed::{Keyed, Shared},
+    marks::Marks,
     presence::Presence,
     slots::Slots,
-    step::{Alarms, Sink, Step},
+    step::{Alarms, Sink, Step, Waiting, metric_number},
 };
-pub(crate) use self::{carry::ShardState, step::Raw};
+pub(crate) use self::{
+    carry::ShardState,
+    fleetwide::Progress,
+    step::{Out, Raw, Row},
+};
 use crate::{
-    batch::{Batch, Op, Reassign, What},
+    batch::{Batch, Op, Reassign, SLICES, What},
     front::NONE,
+    meeting::Gathered,
 };
 
 /// Without any datapoint for so long, a violation ends without a verdict
@@ -49,28 +61,31 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
     match what {
         What::Publish => &[AwsMetric::NumMessagesSent, AwsMetric::MessageByteSize],
         What::Delivery => &[AwsMetric::NumMessagesReceived],
-        What::Connect | What::Attempt => &[AwsMetric::NumConnectionAttempts],
+        What::Connect => &[AwsMetric::NumConnectionAttempts],
         What::Disconnect => &[AwsMetric::NumDisconnects],
         What::AuthFailure | What::Denied => &[AwsMetric::NumAuthorizationFailures],
         What::Report => &[AwsMetric::AllBytesOut, AwsMetric::NumListeningTcpPorts],
         What::SessionOver
+        | What::PublishedFrom
         | What::Seen
         | What::AssignThing
-        | What::AssignAddress
+        | What::Retire
+        | What::Own
+        | What::Keyed
         | What::Boundary
         | What::Reassign
+        | What::Mark
         | What::Blind => &[],
     }
 }
 
-/// An entity: 40 bytes, and its slots.
+/// A thing: 36 bytes, and its slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Entity {
     pub(crate) presence: Presence,
     pub(crate) slots: u32,
     pub(crate) set: SetId,
     pub(crate) principal: u32,
-    pub(crate) address: bool,
 }
 
 /// A part of the entities.
@@ -81,20 +96,27 @@ pub struct Shard {
     entities: Vec<Entity>,
     slots: Slots,
     alarms: Alarms,
+    waiting: Vec<Waiting>,
     blind: Blind,
+    marks: Marks,
     counts: ShardCounts,
+    keyed: Keyed,
 }
 
 impl Shard {
     /// An empty one of `shards`.
     pub(crate) fn new(shards: usize, compiled: Arc<Compiled>) -> Self {
+        let keyed = Keyed::new(shards, &compiled, SLICES);
         Self {
             shards: shards.max(1),
+            keyed,
             compiled,
             entities: Vec::new(),
             slots: Slots::default(),
             alarms: Alarms::new(),
+            waiting: Vec::new(),
             blind: Blind::default(),
+            marks: Marks::default(),
             counts: ShardCounts::default(),
         }
     }
@@ -106,13 +128,19 @@ impl Shard {
         (0..shards.max(1)).map(|_| Self::new(shards, Arc::clone(&compiled))).collect()
     }
 
-    /// Folds the operations that a batch has for shard `index`.
-    pub(crate) fn run(&mut self, index: usize, batch: &Batch, out: &mut Vec<Raw>) {
-        let Some(ops) = batch.ops.get(index) else { return };
+    /// Folds the operations that a batch has for shard `index`, from the one at `from` on, up to a
+    /// boundary at which all shards must meet.
+    pub(crate) fn run(&mut self, index: usize, batch: &Batch, from: usize, out: &mut Out) -> Progress {
+        let ops = batch.ops.get(index).and_then(|ops| ops.get(from..)).unwrap_or_default();
+        let mut done = from;
         for ops in ops.chunks(AHEAD) {
             self.look_ahead(ops);
-            self.run_some(index, ops, batch, out);
+            if let Some((at, gathered)) = self.run_some(index, ops, batch, out) {
+                return Progress::Meets { next: done + at + 1, gathered };
+            }
+            done += ops.len();
         }
+        Progress::Done
     }
 
     /// Reads what the operations will need, before it is needed. These reads do not wait for each
@@ -136,20 +164,36 @@ impl Shard {
         std::hint::black_box(seen);
     }
 
-    fn run_some(&mut self, index: usize, ops: &[Op], batch: &Batch, out: &mut Vec<Raw>) {
-        for op in ops {
+    /// Runs operations; stops behind a boundary at which the shards must meet, and says which
+    /// operation that was.
+    fn run_some(
+        &mut self,
+        index: usize,
+        ops: &[Op],
+        batch: &Batch,
+        out: &mut Out,
+    ) -> Option<(usize, Gathered)> {
+        for (at, op) in ops.iter().enumerate() {
             match op.what {
-                What::AssignThing | What::AssignAddress => {
+                What::AssignThing => {
                     if let Some(&set) = batch.sets.get(op.index()) {
                         self.assign(*op, set, out);
                     }
                 }
-                What::Boundary => self.boundary(index, *op, out),
+                What::Boundary => {
+                    self.boundary(index, *op, out);
+                    if let Some(gathered) = self.gathered(*op) {
+                        return Some((at, gathered));
+                    }
+                }
                 What::Reassign => {
                     if let Some(reassign) = batch.reassigns.get(op.index()) {
                         self.reassign(index, *op, reassign, out);
                     }
                 }
+                What::Keyed => self.keyed(*op, batch, out),
+                What::Retire => self.retire(*op, out),
+                What::Mark => self.marks.add(op.at, op.seq),
                 What::Blind => {
                     let from = i64::try_from(op.arg).unwrap_or(i64::MAX);
                     self.blind.add(Timestamp::from_millis(from), op.at);
@@ -157,13 +201,14 @@ impl Shard {
                 _ => self.happened(op, batch, out),
             }
         }
+        None
     }
 
     #[inline]
-    fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Vec<Raw>) {
+    fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Out) {
         let Some(entity) = self.entities.get_mut(op.entity as usize / self.shards) else { return };
         let set = self.compiled.set(entity.set);
-        let run = self.slots.run_mut(entity.slots, set.len());
+        let (run, recent) = self.slots.run_mut(entity.slots, set.len());
         if op.what == What::Connect {
             entity.principal = op.connect_parts().0;
         }
@@ -172,23 +217,24 @@ impl Shard {
             entity: op.entity,
             principal: entity.principal,
             alarms: &mut self.alarms,
+            waiting: &mut self.waiting,
+            marks: &self.marks,
             counts: &mut self.counts,
             out,
         };
-        let mut step = Step { set, run, sink };
-        note(&mut entity.presence, entity.address, op, &mut step);
+        let mut step = Step { set, run, recent, sink };
+        note(&mut entity.presence, op, &mut step);
         observe(op, batch, &mut step);
     }
 
-    fn assign(&mut self, op: Op, id: SetId, out: &mut Vec<Raw>) {
+    fn assign(&mut self, op: Op, id: SetId, out: &mut Out) {
         let local = op.entity as usize / self.shards;
         let set = self.compiled.set(id);
         let Some(entity) = self.entities.get_mut(local) else {
             debug_assert_eq!(local, self.entities.len(), "entities are announced in order");
             let slots = self.slots.take(set.len()).unwrap_or(u32::MAX);
-            let address = op.what == What::AssignAddress;
             let presence = Presence::default();
-            self.entities.push(Entity { presence, slots, set: id, principal: NONE, address });
+            self.entities.push(Entity { presence, slots, set: id, principal: NONE });
             return;
         };
         if entity.set == id {
@@ -196,82 +242,111 @@ impl Shard {
         }
         let old = self.compiled.set(entity.set);
         let mapping = carry::mapping(&carry::fingerprints(old), set);
-        let before: Vec<Slot> = self.slots.run(entity.slots, old.len()).to_vec();
+        let (slots, recent) = self.slots.run(entity.slots, old.len());
+        let before: (Vec<Slot>, Vec<Recent>) = (slots.to_vec(), recent.to_vec());
         self.slots.give_back(entity.slots, old.len());
         let start = self.slots.take(set.len()).unwrap_or(u32::MAX);
-        let run = self.slots.run_mut(start, set.len());
-        carry::copy(&before, run, &mapping);
+        let (run, recent) = self.slots.run_mut(start, set.len());
+        carry::copy((&before.0, &before.1), (&mut *run, recent), &mapping);
         carry::tell_away(set, run, &entity.presence);
         let principal = entity.principal;
         (entity.slots, entity.set) = (start, id);
+        hand_on_waiting(&mut self.waiting, op, old, |waiting| waiting.entity == op.entity, out);
         let mut sink = Sink {
             op,
             entity: op.entity,
             principal,
             alarms: &mut self.alarms,
+            waiting: &mut self.waiting,
+            marks: &self.marks,
             counts: &mut self.counts,
             out,
         };
         move_alarms(&mut sink, old, &mapping);
     }
 
-    fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Vec<Raw>) {
-        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+    /// Forgets a thing: what was held against it ends without a verdict, and its place is as new.
+    fn retire(&mut self, op: Op, out: &mut Out) {
+        let local = op.entity as usize / self.shards;
+        self.assign(Op { what: What::AssignThing, ..op }, SetId::NONE, out);
+        self.waiting.retain(|waiting| waiting.entity != op.entity);
+        if let Some(entity) = self.entities.get_mut(local) {
+            entity.presence = Presence::default();
+            entity.principal = NONE;
+        }
+    }
+
+    fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Out) {
+        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
+        for done in std::mem::take(waiting) {
+            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
+            if let Some(set) = set {
+                collected(&done, op.seq, set, out);
+            }
+        }
         let global = |local: usize| local * *shards + index;
         let set_of = |local| reassign.sets.get(global(local)).copied();
         let old = Arc::clone(compiled);
         let moved = |local: usize, entity: &Entity, old_id: SetId, mapping: &carry::Mapping| {
             let number = u32::try_from(global(local)).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let mut sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
             move_alarms(&mut sink, old.set(old_id), mapping);
         };
         carry::move_all(entities, slots, (&old, &reassign.compiled), set_of, moved);
+        let fresh = Keyed::new(*shards, &reassign.compiled, reassign.entities_max);
+        let before = std::mem::replace(&mut self.keyed, fresh);
+        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
+        keyed::moved(before, (&old, &reassign.compiled), &mut self.keyed, &mut shared);
         self.compiled = Arc::clone(&reassign.compiled);
     }
 
     /// Windows of `op.arg` seconds end at `op.at`.
-    fn boundary(&mut self, index: usize, op: Op, out: &mut Vec<Raw>) {
+    fn boundary(&mut self, index: usize, op: Op, out: &mut Out) {
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
         let start = op.at.plus_millis(-i64::from(secs) * 1000);
         let blind = self.blind.overlaps(start, op.at);
-        let Self { shards, compiled, entities, slots, alarms, counts, .. } = self;
+        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
         for (local, entity) in entities.iter().enumerate() {
             let set = compiled.set(entity.set);
             let listeners = set.windowed(secs);
             if listeners.is_empty() {
                 continue;
             }
-            let run = slots.run_mut(entity.slots, set.len());
+            let (run, recent) = slots.run_mut(entity.slots, set.len());
             let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
             let present = !blind && entity.presence.within(start, op.at);
-            for &order in listeners {
-                let (Some(behavior), Some(slot)) =
-                    (set.behaviors().get(usize::from(order)), run.get_mut(usize::from(order)))
-                else {
-                    continue;
-                };
-                if blind && behavior.aggregate == Aggregate::Away {
-                    continue;
-                }
-                // An address has no session. While it is in alarm, its silence is the good news
-                // that clears the alarm.
-                let present = present || (!blind && entity.address && slot.in_alarm());
-                if let Some(change) = behavior.close(slot, op.at, present) {
-                    sink.change(order, behavior, change, None);
-                }
-            }
+            let mut step = Step { set, run, recent, sink };
+            step.close(listeners, present, blind, Some(&entity.presence));
         }
+        self.keyed_boundary(op, secs, start, blind, out);
+        self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
             self.invalidate_silent(op, out);
+            self.keyed_silent(op, out);
         }
+    }
+
+    /// Hands on what was collected in windows of `secs` seconds that are over.
+    fn hand_on_collected(&mut self, secs: u32, op: Op, out: &mut Out) {
+        let Self { shards, compiled, entities, waiting, .. } = self;
+        waiting.retain(|done| {
+            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
+            let behavior = set.and_then(|set| set.behaviors().get(usize::from(done.order)));
+            let over = done.end <= op.at
+                && behavior.is_some_and(|own| own.window == Some(secs) && own.test == Test::Collect);
+            if let (true, Some(set)) = (over, set) {
+                collected(done, op.seq, set, out);
+            }
+            !over
+        });
     }
 
     /// Ends the violations of entities that have been silent too long. How long a thing has been
     /// away is known while it is away: such a behavior is never without a datapoint.
-    fn invalidate_silent(&mut self, op: Op, out: &mut Vec<Raw>) {
+    fn invalidate_silent(&mut self, op: Op, out: &mut Out) {
         let mut silent = Vec::new();
         for &(number, order) in self.alarms.keys() {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
@@ -285,7 +360,7 @@ impl Shard {
         for (number, order, at) in silent {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
             let set = self.compiled.set(entity.set);
-            let run = self.slots.run_mut(entity.slots, set.len());
+            let (run, _) = self.slots.run_mut(entity.slots, set.len());
             let behavior = set.behaviors().get(usize::from(order));
             let slot = run.get_mut(usize::from(order));
             let (Some(behavior), Some(slot), Some(alarm)) =
@@ -294,9 +369,16 @@ impl Shard {
                 continue;
             };
             *slot = Slot::default();
-            let (alarms, counts) = (&mut self.alarms, &mut self.counts);
-            let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, counts, out };
+            let mut sink = Sink {
+                op,
+                entity: number,
+                principal: entity.principal,
+                alarms: &mut self.alarms,
+                waiting: &mut self.waiting,
+                marks: &self.marks,
+                counts: &mut self.counts,
+                out,
+            };
             sink.invalidate(order, behavior, at, alarm);
         }
     }
@@ -310,7 +392,7 @@ impl Shard {
     /// Violations that are open.
     #[must_use]
     pub fn open_violations(&self) -> usize {
-        self.alarms.len()
+        self.alarms.len() + self.keyed.tables().map(|table| table.alarms.len()).sum::<usize>()
     }
 
     /// Bytes that the shard holds.
@@ -318,14 +400,44 @@ impl Shard {
     pub fn memory(&self) -> usize {
         self.entities.capacity() * size_of::<Entity>()
             + self.slots.memory()
+            + self.waiting.capacity() * size_of::<Waiting>()
+            + self.keyed.tables().map(table::Table::memory).sum::<usize>()
             // A B-tree's nodes are two thirds full.
             + self.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
     }
 }
 
+/// Hands on what is collected of the waiting datapoints that `which` names; the others of them are
+/// given up, because the behavior that they were for is about to change.
+fn hand_on_waiting(
+    waiting: &mut Vec<Waiting>,
+    op: Op,
+    set: &BehaviorSet,
+    which: impl Fn(&Waiting) -> bool,
+    out: &mut Out,
+) {
+    waiting.retain(|done| {
+        let gone = which(done);
+        if gone {
+            collected(done, op.seq, set, out);
+        }
+        !gone
+    });
+}
+
+/// Hands on a datapoint if it is only collected.
+fn collected(done: &Waiting, seq: u64, set: &BehaviorSet, out: &mut Out) {
+    let Some(behavior) = set.behaviors().get(usize::from(done.order)) else { return };
+    if behavior.test == Test::Collect {
+        let value = metric_number(&behavior.metric, done.value);
+        let collector = Arc::clone(behavior);
+        out.rows.push(Row { seq, end: done.end, entity: done.entity, collector, value });
+    }
+}
+
 /// Takes note of where the entity is.
 #[inline]
-fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>) {
+fn note(presence: &mut Presence, op: &Op, step: &mut Step<'_>) {
     match op.what {
         What::Connect => {
             presence.connected(op.at);
@@ -337,7 +449,7 @@ fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>)
             }
         }
         // Somebody failed to log in: that is no sign of the thing itself.
-        What::AuthFailure if !is_address => {}
+        What::AuthFailure => {}
         What::Publish | What::Delivery | What::Denied | What::Seen => {
             presence.active(op.at);
             presence.must_be_connected(op.at);
@@ -351,23 +463,38 @@ fn note(presence: &mut Presence, is_address: bool, op: &Op, step: &mut Step<'_>)
 fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
     match op.what {
         What::Publish => {
+            let (bytes, mask) = op.message_parts();
             step.number(AwsMetric::NumMessagesSent, 1.0);
-            step.number(AwsMetric::MessageByteSize, op.arg as f64);
+            step.number(AwsMetric::MessageByteSize, f64::from(bytes));
+            step.narrowed(AwsMetric::NumMessagesSent, 1.0, mask);
+            step.narrowed(AwsMetric::MessageByteSize, f64::from(bytes), mask);
         }
-        What::Delivery => step.number(AwsMetric::NumMessagesReceived, 1.0),
+        What::PublishedFrom => {
+            let (at, mask) = op.message_parts();
+            if let Some(&address) = batch.addresses.get(at as usize) {
+                step.narrowed_address(address, mask);
+            }
+        }
+        What::Delivery => {
+            step.number(AwsMetric::NumMessagesReceived, 1.0);
+            step.narrowed(AwsMetric::NumMessagesReceived, 1.0, op.message_parts().1);
+        }
         What::Connect => {
             step.number(AwsMetric::NumConnectionAttempts, 1.0);
             if let Some(address) = batch.addresses.get(op.connect_parts().1) {
                 step.addresses(AwsMetric::SourceIpAddress, std::slice::from_ref(address));
             }
         }
-        What::Attempt => step.number(AwsMetric::NumConnectionAttempts, 1.0),
+        What::Own => step.own(op.arg),
         What::Disconnect => step.number(AwsMetric::NumDisconnects, 1.0),
         What::AuthFailure => {
             step.number(AwsMetric::NumAuthorizationFailures, 1.0);
             step.number(AwsMetric::NumConnectionAttempts, 1.0);
         }
-        What::Denied => step.number(AwsMetric::NumAuthorizationFailures, 1.0),
+        What::Denied => {
+            step.number(AwsMetric::NumAuthorizationFailures, 1.0);
+            step.narrowed(AwsMetric::NumAuthorizationFailures, 1.0, op.message_parts().1);
+        }
         What::Report => {
             if let Some(row) = batch.reports.get(op.index()) {
                 step.report(row, batch);
@@ -376,9 +503,11 @@ fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
         What::SessionOver
         | What::Seen
         | What::AssignThing
-        | What::AssignAddress
+        | What::Retire
+        | What::Keyed
         | What::Boundary
         | What::Reassign
+        | What::Mark
         | What::Blind => {}
     }
 }

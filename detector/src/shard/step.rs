@@ -4,14 +4,19 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use behaviors::{
     criterion::ValueKind,
-    set::{Behavior, BehaviorSet, MetricKey},
-    slot::{Change, Deciding, Slot, Value},
+    dimension::Mask,
+    recent::Recent,
+    set::{Aggregate, Behavior, BehaviorSet, MetricKey, Test},
+    slot::{Change, Datapoint, Deciding, Slot, Value},
 };
 use fleet::{event::Attribution, metric::AwsMetric, report::CustomValue, time::Timestamp};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
+use super::{marks::Marks, presence::Presence};
 use crate::{
     batch::{Batch, Op, ReportRow, slice},
+    evidence::{Evidence, EvidencePoint, JournalRange},
     transition::{MetricValue, TransitionKind},
 };
 
@@ -41,6 +46,51 @@ pub(crate) struct Raw {
     pub(crate) value: Option<MetricValue>,
     pub(crate) who: Attribution,
     pub(crate) alarm: Alarm,
+    pub(crate) evidence: Option<Box<Evidence>>,
+    /// Name of the entity, if it is no thing.
+    pub(crate) key: Option<Box<[u8]>>,
+}
+
+/// A collected value, before numbers have become names.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) seq: u64,
+    /// End of the window.
+    pub(crate) end: Timestamp,
+    pub(crate) entity: u32,
+    pub(crate) collector: Arc<Behavior>,
+    pub(crate) value: MetricValue,
+}
+
+/// What a shard has to say.
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    pub(crate) raws: Vec<Raw>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Out {
+    /// Adds what another shard has to say.
+    pub(crate) fn append(&mut self, other: Self) {
+        if self.raws.is_empty() {
+            self.raws = other.raws;
+        } else {
+            self.raws.extend(other.raws);
+        }
+        self.rows.extend(other.rows);
+    }
+}
+
+/// A datapoint whose window is over and whose end has not been told: it is judged or handed on
+/// then, together with those of all other entities. Bounded by the slots.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    pub(crate) entity: u32,
+    pub(crate) order: u16,
+    pub(crate) who: u8,
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    pub(crate) value: f64,
 }
 
 /// What a shard counts. Sums over shards are the same for any number of them.
@@ -52,6 +102,8 @@ pub struct ShardCounts {
     pub late: u64,
     /// Transitions.
     pub transitions: u64,
+    /// Entities other than things that made room for others.
+    pub evicted: u64,
 }
 
 impl ShardCounts {
@@ -60,6 +112,7 @@ impl ShardCounts {
         self.datapoints += other.datapoints;
         self.late += other.late;
         self.transitions += other.transitions;
+        self.evicted += other.evicted;
     }
 }
 
@@ -70,19 +123,66 @@ pub(crate) struct Sink<'a> {
     pub(crate) entity: u32,
     pub(crate) principal: u32,
     pub(crate) alarms: &'a mut Alarms,
+    pub(crate) waiting: &'a mut Vec<Waiting>,
+    pub(crate) marks: &'a Marks,
     pub(crate) counts: &'a mut ShardCounts,
-    pub(crate) out: &'a mut Vec<Raw>,
+    pub(crate) out: &'a mut Out,
 }
 
+/// The list that a datapoint is about: how many elements, and the whole if somebody wants it.
+pub(crate) type List<'a> = Option<(usize, &'a dyn Fn() -> MetricValue)>;
+
 impl Sink<'_> {
-    /// Takes a change of a violation's state; `list` is the value if the change has none.
-    #[cold]
-    pub(crate) fn change(
+    /// Takes a datapoint: remembers it, and tells what it changed.
+    pub(crate) fn point(
         &mut self,
         order: u16,
         behavior: &Arc<Behavior>,
+        recent: Option<&mut Recent>,
+        point: &Datapoint,
+        list: List<'_>,
+    ) {
+        let Some(compliant) = point.compliant else {
+            self.unjudged(order, behavior, &point.deciding, list);
+            return;
+        };
+        let mut none = Recent::default();
+        let recent = recent.unwrap_or(&mut none);
+        if let Some(change) = point.change() {
+            self.change(order, behavior, recent, change, list);
+        }
+        recent.push(point.deciding.at, size(point.deciding.value, list), compliant);
+    }
+
+    /// Takes a datapoint that its behavior cannot judge by itself.
+    #[cold]
+    fn unjudged(&mut self, order: u16, behavior: &Arc<Behavior>, deciding: &Deciding, list: List<'_>) {
+        let (entity, seq) = (self.entity, self.op.seq);
+        match (deciding.value, list) {
+            (Value::Number(value), _) => {
+                let (start, end) = (deciding.start, deciding.at);
+                let who = deciding.attribution as u8;
+                self.waiting.push(Waiting { entity, order, who, start, end, value });
+            }
+            (Value::List, Some((_, value))) if behavior.test == Test::Collect => {
+                let secs = behavior.window.unwrap_or(1);
+                let end = deciding.at.window_start(secs).plus_millis(i64::from(secs) * 1000);
+                let (collector, value) = (Arc::clone(behavior), value());
+                self.out.rows.push(Row { seq, end, entity, collector, value });
+            }
+            (Value::List, _) => {}
+        }
+    }
+
+    /// Takes a change of a violation's state.
+    #[cold]
+    fn change(
+        &mut self,
+        order: u16,
+        behavior: &Arc<Behavior>,
+        recent: &Recent,
         change: Change,
-        list: Option<MetricValue>,
+        list: List<'_>,
     ) {
         let key = (self.entity, order);
         let (kind, deciding, alarm) = match change {
@@ -96,17 +196,49 @@ impl Sink<'_> {
                 (TransitionKind::AlarmCleared, deciding, alarm)
             }
         };
-        let Deciding { at, value, attribution } = deciding;
-        let value = match value {
-            Value::Number(number) => Some(metric_number(&behavior.metric, number)),
-            Value::List => list,
+        let value = match (deciding.value, list) {
+            (Value::Number(number), _) => metric_number(&behavior.metric, number),
+            (Value::List, Some((_, value))) => value(),
+            (Value::List, None) => MetricValue::Strings(Vec::new()),
         };
-        self.push(order, behavior, kind, at, value, attribution, alarm);
+        let clears = kind == TransitionKind::AlarmCleared;
+        let run = if clears { behavior.to_clear } else { behavior.to_alarm };
+        let mut evidence = Evidence {
+            metric: behavior.metric.name().to_owned(),
+            dimension: behavior.narrowed.as_ref().map(|narrowed| narrowed.name.to_string()),
+            window_start: deciding.start,
+            window_secs: behavior.window.filter(|_| behavior.aggregate != Aggregate::Away),
+            observed: value.clone(),
+            limit: deciding.limit.into(),
+            recent: Vec::new(),
+            journal: JournalRange { from: self.op.seq, to: self.op.seq },
+        };
+        evidence.journal.from = self.first_record(behavior, recent, &deciding, usize::from(run));
+        evidence.recent = points(recent, &deciding, list, clears);
+        let evidence = Some(Box::new(evidence));
+        self.push(order, behavior, kind, deciding.at, (Some(value), evidence), deciding.attribution, alarm);
+    }
+
+    /// The record before which nothing is that made the last `run` datapoints.
+    fn first_record(&self, behavior: &Behavior, recent: &Recent, deciding: &Deciding, run: usize) -> u64 {
+        // The deciding one is not among the recent ones yet.
+        let earlier = run.saturating_sub(1).min(recent.len());
+        let oldest = earlier.checked_sub(1).and_then(|at| recent.newest_first().nth(at));
+        match (oldest, behavior.window) {
+            (None, None) => self.op.seq,
+            (None, Some(_)) => self.marks.before(deciding.start).min(self.op.seq),
+            // The time of a datapoint is at the end of its window or inside it.
+            (Some(oldest), Some(window)) => {
+                self.marks.before(oldest.at.plus_millis(-1).window_start(window)).min(self.op.seq)
+            }
+            (Some(oldest), None) => self.marks.before(oldest.at).min(self.op.seq),
+        }
     }
 
     /// Ends a violation without a verdict.
     pub(crate) fn invalidate(&mut self, order: u16, behavior: &Arc<Behavior>, at: Timestamp, alarm: Alarm) {
-        self.push(order, behavior, TransitionKind::AlarmInvalidated, at, None, Attribution::Certain, alarm);
+        let (kind, none) = (TransitionKind::AlarmInvalidated, (None, None));
+        self.push(order, behavior, kind, at, none, Attribution::Certain, alarm);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one transition, called from two places")]
@@ -116,12 +248,12 @@ impl Sink<'_> {
         behavior: &Arc<Behavior>,
         kind: TransitionKind,
         at: Timestamp,
-        value: Option<MetricValue>,
+        (value, evidence): (Option<MetricValue>, Option<Box<Evidence>>),
         who: Attribution,
         alarm: Alarm,
     ) {
         self.counts.transitions += 1;
-        self.out.push(Raw {
+        self.out.raws.push(Raw {
             seq: self.op.seq,
             entity: self.entity,
             order,
@@ -133,16 +265,37 @@ impl Sink<'_> {
             value,
             who,
             alarm,
+            evidence,
+            key: None,
         });
     }
 }
 
+/// The value as a number; of a list the number of its elements.
+fn size(value: Value, list: List<'_>) -> f64 {
+    match value {
+        Value::Number(number) => number,
+        Value::List => list.map_or(0.0, |(len, _)| len as f64),
+    }
+}
+
+/// The last datapoints, oldest first, with the deciding one.
+fn points(recent: &Recent, deciding: &Deciding, list: List<'_>, compliant: bool) -> Vec<EvidencePoint> {
+    let earlier = recent.newest_first();
+    let mut points: Vec<EvidencePoint> = earlier
+        .map(|point| EvidencePoint { at: point.at, value: point.value, compliant: point.compliant })
+        .collect();
+    points.reverse();
+    points.push(EvidencePoint { at: deciding.at, value: size(deciding.value, list), compliant });
+    points
+}
+
 /// A number in the shape of the API: counts of AWS metrics are whole.
-fn metric_number(metric: &MetricKey, number: f64) -> MetricValue {
+pub(crate) fn metric_number(metric: &MetricKey, number: f64) -> MetricValue {
     match metric {
         MetricKey::Custom(_) => MetricValue::Number(number),
         #[expect(clippy::cast_possible_truncation, reason = "a float's cast to an integer saturates")]
-        MetricKey::Aws(_) => MetricValue::Count(number.max(0.0) as u64),
+        MetricKey::Aws(_) | MetricKey::Own(_) => MetricValue::Count(number.max(0.0) as u64),
     }
 }
 
@@ -151,6 +304,7 @@ fn metric_number(metric: &MetricKey, number: f64) -> MetricValue {
 pub(crate) struct Step<'a> {
     pub(crate) set: &'a BehaviorSet,
     pub(crate) run: &'a mut [Slot],
+    pub(crate) recent: &'a mut [Recent],
     pub(crate) sink: Sink<'a>,
 }
 
@@ -163,7 +317,7 @@ impl Step<'_> {
     }
 
     #[inline]
-    fn numbers_for(&mut self, listeners: &[u16], value: f64) {
+    pub(crate) fn numbers_for(&mut self, listeners: &[u16], value: f64) {
         let (at, who) = (self.sink.op.at, self.sink.op.who);
         let mut late = false;
         for &order in listeners {
@@ -175,14 +329,27 @@ impl Step<'_> {
             self.sink.counts.datapoints += 1;
             late |= behavior.window.is_some() && slot.is_late(at);
             let (closed, own) = behavior.observe_number(slot, at, value, who);
-            if let Some(change) = closed {
-                self.sink.change(order, behavior, change, None);
-            }
-            if let Some(change) = own {
-                self.sink.change(order, behavior, change, None);
+            for point in [closed, own].iter().flatten() {
+                let recent = self.recent.get_mut(usize::from(order));
+                self.sink.point(order, behavior, recent, point, None);
             }
         }
         self.sink.counts.late += u64::from(late);
+    }
+
+    /// A number of a message was observed, for behaviors that a dimension narrows.
+    #[inline]
+    pub(crate) fn narrowed(&mut self, metric: AwsMetric, value: f64, mask: Mask) {
+        if mask != Mask::default() {
+            let listeners: SmallVec<[u16; 8]> = self.set.narrowed(metric, mask).collect();
+            self.numbers_for(&listeners, value);
+        }
+    }
+
+    /// The address that a message came from, for behaviors that a dimension narrows.
+    pub(crate) fn narrowed_address(&mut self, address: IpAddr, mask: Mask) {
+        let listeners: SmallVec<[u16; 8]> = self.set.narrowed(AwsMetric::SourceIpAddress, mask).collect();
+        self.address_list(&listeners, &[address]);
     }
 
     /// A list was observed.
@@ -191,7 +358,7 @@ impl Step<'_> {
         listeners: &[u16],
         kind: ValueKind,
         compliant: impl Fn(&Behavior) -> bool,
-        value: impl Fn() -> MetricValue,
+        (len, value): (usize, &dyn Fn() -> MetricValue),
     ) {
         for &order in listeners {
             let (Some(behavior), Some(slot)) =
@@ -199,22 +366,26 @@ impl Step<'_> {
             else {
                 continue;
             };
-            if behavior.kind() != kind {
+            if !behavior.takes(kind) {
                 continue;
             }
             self.sink.counts.datapoints += 1;
             let verdict = compliant(behavior);
-            let change = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
-            if let Some(change) = change {
-                self.sink.change(order, behavior, change, Some(value()));
-            }
+            let point = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
+            let recent = self.recent.get_mut(usize::from(order));
+            self.sink.point(order, behavior, recent, &point, Some((len, value)));
         }
     }
 
     pub(crate) fn ports(&mut self, metric: AwsMetric, ports: &[u16]) {
         let listeners = self.set.listeners(metric);
         let compliant = |behavior: &Behavior| behavior.judge_ports(ports);
-        self.list(listeners, ValueKind::Ports, compliant, || MetricValue::Ports(ports.to_vec()));
+        self.list(
+            listeners,
+            ValueKind::Ports,
+            compliant,
+            (ports.len(), &|| MetricValue::Ports(ports.to_vec())),
+        );
     }
 
     pub(crate) fn addresses(&mut self, metric: AwsMetric, addresses: &[IpAddr]) {
@@ -225,7 +396,51 @@ impl Step<'_> {
     fn address_list(&mut self, listeners: &[u16], addresses: &[IpAddr]) {
         let compliant = |behavior: &Behavior| behavior.judge_addresses(addresses);
         let value = || MetricValue::Cidrs(addresses.iter().map(ToString::to_string).collect());
-        self.list(listeners, ValueKind::Addresses, compliant, value);
+        self.list(listeners, ValueKind::Addresses, compliant, (addresses.len(), &value));
+    }
+
+    /// Windows of the listeners end. See [`Behavior::close`] for `present`; `session` is that of a thing.
+    pub(crate) fn close(
+        &mut self,
+        listeners: &[u16],
+        present: bool,
+        blind: bool,
+        session: Option<&Presence>,
+    ) {
+        let at = self.sink.op.at;
+        for &order in listeners {
+            let (Some(behavior), Some(slot)) =
+                (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
+            else {
+                continue;
+            };
+            let away = behavior.aggregate == Aggregate::Away;
+            if blind && away {
+                continue;
+            }
+            let present = present || (!blind && session.is_none() && slot.in_alarm());
+            if let Some(point) = behavior.close(slot, at, present) {
+                let recent = self.recent.get_mut(usize::from(order));
+                self.sink.point(order, behavior, recent, &point, None);
+            } else if away
+                && behavior.test == Test::Collect
+                && present
+                && session.is_some_and(Presence::is_connected)
+            {
+                let (entity, who) = (self.sink.entity, Attribution::Certain as u8);
+                self.sink.waiting.push(Waiting { entity, order, who, start: at, end: at, value: 0.0 });
+            }
+        }
+    }
+
+    /// Something of ours is counted: `bits` says what.
+    pub(crate) fn own(&mut self, bits: u64) {
+        let mut bits = u32::try_from(bits).unwrap_or(0);
+        while bits != 0 {
+            let set = self.set;
+            self.numbers_for(set.with_bit(bits.trailing_zeros()), 1.0);
+            bits &= bits - 1;
+        }
     }
 
     /// The entity came back.
@@ -233,9 +448,12 @@ impl Step<'_> {
         for &order in self.set.listeners(AwsMetric::DisconnectDuration) {
             if let (Some(behavior), Some(slot)) =
                 (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
-                && let Some(change) = behavior.observe_back(slot, self.sink.op.at)
+                && let Some(point) = behavior.observe_back(slot, self.sink.op.at)
+                // What is collected is told at the ends of windows.
+                && behavior.test != Test::Collect
             {
-                self.sink.change(order, behavior, change, None);
+                let recent = self.recent.get_mut(usize::from(order));
+                self.sink.point(order, behavior, recent, &point, None);
             }
         }
     }
@@ -290,24 +508,23 @@ impl Step<'_> {
             CustomValue::Number(number) => {
                 let of_numbers = |order: &&u16| {
                     let behavior = self.set.behaviors().get(usize::from(**order));
-                    behavior.is_some_and(|behavior| behavior.kind() == ValueKind::Number)
+                    behavior.is_some_and(|behavior| behavior.takes(ValueKind::Number))
                 };
-                let listeners: smallvec::SmallVec<[u16; 8]> =
-                    listeners.iter().filter(of_numbers).copied().collect();
+                let listeners: SmallVec<[u16; 8]> = listeners.iter().filter(of_numbers).copied().collect();
                 self.numbers_for(&listeners, *number);
             }
             CustomValue::NumberList(range) => {
                 let numbers = slice(&batch.numbers, range);
                 let compliant = |behavior: &Behavior| behavior.judge_numbers(numbers);
                 let value = || MetricValue::Numbers(numbers.to_vec());
-                self.list(listeners, ValueKind::Numbers, compliant, value);
+                self.list(listeners, ValueKind::Numbers, compliant, (numbers.len(), &value));
             }
             CustomValue::StringList(range) => {
                 let ranges = slice(&batch.strings, range);
                 let texts = || ranges.iter().map(|range| text_of(batch, range));
                 let compliant = |behavior: &Behavior| behavior.judge_strings(texts());
                 let value = || MetricValue::Strings(texts().map(str::to_owned).collect());
-                self.list(listeners, ValueKind::Strings, compliant, value);
+                self.list(listeners, ValueKind::Strings, compliant, (ranges.len(), &value));
             }
             CustomValue::IpList(range) => self.address_list(listeners, slice(&batch.addresses, range)),
         }

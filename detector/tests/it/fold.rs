@@ -269,11 +269,46 @@ fn past_the_bounds_entities_are_counted_and_not_followed() {
         Rules { things_max: 2, addresses_max: 1, ..rules(&["sent: num-messages-sent less-than 1 in 300"]) };
     let mut engine = engine(&rules, &Registry::default(), 1);
     let script =
-        "1 publish a\n2 publish b\n3 publish c\n4 connect a 10.0.0.1\n5 connect b 10.0.0.2\n6 publish a";
+        "1 connect a 10.0.0.1\n2 connect b 10.0.0.2\n3 publish a\n4 publish b\n5 publish c\n6 publish a";
     let transitions = fold(&mut engine, script);
     assert_eq!(transitions.len(), 2);
-    assert_eq!(engine.counts().front.untracked, 2);
+    assert_eq!(engine.counts().front.untracked, 2, "an address and a thing: all places are in use");
     assert_eq!(engine.front().followed(), (2, 1));
+}
+
+#[test]
+fn unregistered_things_without_a_session_make_room() {
+    let sent = "sent: num-messages-sent less-than 1 in 300";
+    let rules = Rules { things_max: 3, ..rules(&[sent]) };
+    let registry: Registry = serde_json::from_str(r#"{"things":{"reg":{}}}"#).unwrap();
+    let mut engine = engine(&rules, &registry, 2);
+    let script = "1 publish reg\n2 connect here 10.0.0.1\n3 publish here\n4 publish x\n5 publish y\n6 publish z\n7 publish x\n8 publish reg\n9 publish here";
+    assert_eq!(
+        text(&fold(&mut engine, script)),
+        r#"1 alarm reg sent {"count":1} certain
+3 alarm here sent {"count":1} certain
+4 alarm x sent {"count":1} certain
+5 invalid x sent - certain
+5 alarm y sent {"count":1} certain
+6 invalid y sent - certain
+6 alarm z sent {"count":1} certain
+7 invalid z sent - certain
+7 alarm x sent {"count":1} certain"#
+    );
+    assert_eq!((engine.counts().front.things_evicted, engine.counts().front.untracked), (3, 0));
+    assert_eq!(engine.open_violations(), 3);
+}
+
+#[test]
+fn a_thing_that_is_not_registered_any_more_ends_its_violations() {
+    let rules = rules(&["sent: num-messages-sent less-than 1 in 300"]);
+    let registry: Registry = serde_json::from_str(r#"{"things":{"a":{},"b":{}}}"#).unwrap();
+    let mut engine = engine(&rules, &registry, 2);
+    fold(&mut engine, "1 publish a\n2 publish b");
+    let fewer: Registry = serde_json::from_str(r#"{"things":{"b":{}}}"#).unwrap();
+    let json = serde_json::to_vec(&RegistryChange::between(&registry, &fewer)).unwrap();
+    assert_eq!(change(&mut engine, Kind::Registry, &json), "30 invalid a sent - certain");
+    assert_eq!(text(&fold(&mut engine, "31 publish a")), "31 alarm a sent {\"count\":1} certain");
 }
 
 fn change(engine: &mut detector::engine::Engine, kind: Kind, payload: &[u8]) -> String {

@@ -3,9 +3,17 @@
 #[cfg(test)]
 mod attribution;
 #[cfg(test)]
+mod collect;
+#[cfg(test)]
+mod entities;
+#[cfg(test)]
+mod evidence;
+#[cfg(test)]
 mod fold;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
+mod parity;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
@@ -14,3 +22,5 @@ mod runner;
 mod same;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod walk;

@@ -160,3 +160,27 @@ fn newest_snapshot(dir: &Path) -> std::path::PathBuf {
     let entries = fs::read_dir(dir.join("snapshots")).unwrap();
     entries.map(|entry| entry.unwrap().path()).max().unwrap()
 }
+
+#[tokio::test]
+async fn the_threads_tell_what_the_plain_fold_tells() {
+    for seed in 20..22 {
+        let script = random_script(seed);
+        let sets = [(many_rules(), registry()), (crate::entities::crowded(), crate::entities::grouped())];
+        for (rules, registry) in sets {
+            let mut engine = crate::support::engine(&rules, &registry, 1);
+            let mut reference = Vec::new();
+            for line in parse(&script) {
+                crate::support::stage(&mut engine, &line);
+            }
+            engine.flush(&mut |transition| reference.push(transition));
+            for shards in [1, 2, 7] {
+                let dir = TempDir::new().unwrap();
+                let running = Running::open(config(dir.path(), shards), &rules, &registry).await;
+                feed(&running, parse(&script)).await;
+                let told = transitions(&running.finish().await);
+                let text = crate::support::text;
+                assert_eq!(text(&told), text(&reference), "seed {seed}, {shards} shards");
+            }
+        }
+    }
+}

@@ -18,6 +18,13 @@ pub(crate) fn many_rules() -> Rules {
         "gone: disconnect-duration less-than 5",
         r#"home: source-ip-address in-cidr-set {"cidrs":["10.0.0.0/30"]}"#,
         "bytes: all-bytes-out less-than 100 in 60",
+        "busy: num-messages-sent less-than-equals p50 in 60",
+        "quiet: message-byte-size greater-than-equals p50 in 120 alarm 2",
+        "heavy: all-bytes-out less-than p100 in 300",
+        "own: num-messages-sent less-than 1 in 60 on own",
+        "strange: message-byte-size less-than 300 off own",
+        r#"from: source-ip-address in-cidr-set {"cidrs":["10.0.0.0/31"]} on up"#,
+        "many: num-messages-sent less-than p99 in 60 off cmd",
     ]);
     rules.profiles.push(profile("q", "all/unregistered-things", &["sent: num-messages-sent less-than 3"]));
     rules
@@ -41,7 +48,11 @@ pub(crate) fn script(steps: &[(u16, u8, u8, u16)]) -> String {
             2 | 3 => format!("{event}/{now} fail {ip} {thing}"),
             4 => format!("{event}/{now} fail {ip} {thing} ambiguous"),
             5 => format!("{event}/{now} deny {thing}"),
-            6..=9 => format!("{event}/{now} publish {thing} {number}"),
+            6..=7 => format!("{event}/{now} publish {thing} {number}"),
+            8..=9 => {
+                let topic = ["dev/t1/up", "dev/t2/up", "cmd/x", "dev/t1/x"][usize::from(number % 4)];
+                format!("{event}/{now} publish {thing} {number} {topic}")
+            }
             10 => format!("{now} tick"),
             11 => format!("{} tick", now + 400.0),
             12 => format!(
@@ -88,9 +99,25 @@ fn the_scripts_bring_transitions_of_every_kind() {
         .unwrap();
     let (transitions, engine) = fold(&script(&proptest::strategy::ValueTree::current(&tree)), 3, 10);
     let text = text(&transitions);
-    for behavior in
-        ["refused", "refused-address", "attempts", "sent", "alive", "size", "drops", "gone", "home", "bytes"]
-    {
+    for behavior in [
+        "refused",
+        "refused-address",
+        "attempts",
+        "sent",
+        "alive",
+        "size",
+        "drops",
+        "gone",
+        "home",
+        "bytes",
+        "busy",
+        "quiet",
+        "heavy",
+        "own",
+        "strange",
+        "from",
+        "many",
+    ] {
         for kind in ["alarm", "clear"] {
             let found =
                 text.lines().any(|line| line.contains(kind) && line.contains(&format!(" {behavior} ")));

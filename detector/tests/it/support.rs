@@ -2,8 +2,8 @@
 //!
 //! A script has one line per input: `SECONDS VERB ARGUMENTS`. `SECONDS` is the event time, with
 //! `/SECONDS` the time of arrival where it differs. Verbs: `connect THING [IP [USER]]`,
-//! `disconnect THING`, `fail IP CLAIMED [certain|address|ambiguous]`, `deny THING`,
-//! `publish THING [BYTES]`, `deliver THING`, `subscribe THING`, `restart`, `tick`,
+//! `disconnect THING [unclean|timeout|takeover]`, `fail IP CLAIMED [certain|address|ambiguous]`, `deny THING [TOPIC]`,
+//! `publish THING [BYTES [TOPIC]]`, `deliver THING [TOPIC]`, `subscribe THING`, `restart`, `tick`,
 //! `report THING JSON`, `gap FROM`, `nonsense`, `noise`.
 
 use std::collections::BTreeMap;
@@ -90,7 +90,15 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
             user: word(4),
             bridge: false,
         }),
-        "disconnect" => EventKind::Disconnect { client, reason: DisconnectReason::Clean, raw: "" },
+        "disconnect" => {
+            let reason = match word(3) {
+                Some("unclean") => DisconnectReason::Unclean,
+                Some("timeout") => DisconnectReason::Timeout,
+                Some("takeover") => DisconnectReason::Takeover,
+                _ => DisconnectReason::Clean,
+            };
+            EventKind::Disconnect { client, reason, raw: "" }
+        }
         "fail" => EventKind::AuthFailure(AuthFailure {
             ip: Some(client).filter(|ip| *ip != "-").map(|ip| ip.parse().unwrap()),
             claimed_client: word(3),
@@ -101,12 +109,12 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
                 _ => Attribution::Certain,
             },
         }),
-        "deny" => EventKind::Denied { client, action: Action::Publish, topic: "t" },
+        "deny" => EventKind::Denied { client, action: Action::Publish, topic: word(3).unwrap_or("t") },
         "publish" => {
             let bytes = word(3).map_or(10, |bytes| bytes.parse().unwrap());
-            EventKind::Publish { client, topic: "t", bytes }
+            EventKind::Publish { client, topic: word(4).unwrap_or("t"), bytes }
         }
-        "deliver" => EventKind::Delivery { client, topic: "t", bytes: 10 },
+        "deliver" => EventKind::Delivery { client, topic: word(3).unwrap_or("t"), bytes: 10 },
         "subscribe" => EventKind::Subscribe { client, filter: "t" },
         "restart" => EventKind::BrokerStart,
         other => panic!("unknown verb {other}"),
@@ -124,8 +132,8 @@ pub(crate) fn decoders() -> Decoders {
     Decoders::default().with(Format::Recorded, Box::new(ScriptDecoder::default()))
 }
 
-/// A profile file. Each behavior is `NAME: METRIC OPERATOR VALUE [in SECONDS] [alarm N] [clear N] [by address]`,
-/// the value as JSON without spaces.
+/// A profile file. Each behavior is `NAME: METRIC OPERATOR VALUE [in SECONDS] [alarm N] [clear N] [by ENTITY]
+/// [prefix N] [distinct ITEM] [on DIMENSION] [off DIMENSION]`, the value as JSON without spaces, or a percentile such as `p99`.
 pub(crate) fn profile(name: &str, target: &str, behaviors: &[&str]) -> (String, String) {
     let behaviors: Vec<serde_json::Value> = behaviors.iter().map(|text| behavior(text)).collect();
     let profile = serde_json::json!({
@@ -139,15 +147,24 @@ pub(crate) fn profile(name: &str, target: &str, behaviors: &[&str]) -> (String, 
 fn behavior(text: &str) -> serde_json::Value {
     let (name, rest) = text.split_once(": ").unwrap();
     let words: Vec<&str> = rest.split_whitespace().collect();
-    let metric = words[0].strip_prefix('~').map_or_else(|| format!("aws:{}", words[0]), str::to_owned);
-    let value: serde_json::Value = match serde_json::from_str(words[2]).unwrap() {
+    let known = words[0].starts_with("fleetward:");
+    let aws = || if known { words[0].to_owned() } else { format!("aws:{}", words[0]) };
+    let metric = words[0].strip_prefix('~').map_or_else(aws, str::to_owned);
+    let statistic = words[2].starts_with('p').then(|| words[2]);
+    let json = if statistic.is_some() { "0" } else { words[2] };
+    let value: serde_json::Value = match serde_json::from_str(json).unwrap() {
         serde_json::Value::Number(number) if words[0].starts_with('~') => {
             serde_json::json!({"number": number})
         }
         serde_json::Value::Number(number) => serde_json::json!({"count": number}),
         other => other,
     };
-    let mut criteria = serde_json::json!({"comparisonOperator": words[1], "value": value});
+    let mut criteria = match statistic {
+        Some(name) => {
+            serde_json::json!({"comparisonOperator": words[1], "statisticalThreshold": {"statistic": name}})
+        }
+        None => serde_json::json!({"comparisonOperator": words[1], "value": value}),
+    };
     let mut behavior = serde_json::json!({"name": name, "metric": metric});
     for pair in words[3..].chunks(2) {
         let number = || pair[1].parse::<u64>().unwrap();
@@ -155,7 +172,17 @@ fn behavior(text: &str) -> serde_json::Value {
             "in" => criteria["durationSeconds"] = number().into(),
             "alarm" => criteria["consecutiveDatapointsToAlarm"] = number().into(),
             "clear" => criteria["consecutiveDatapointsToClear"] = number().into(),
-            "by" => behavior["fleetward"] = serde_json::json!({"entity": "source-ip"}),
+            "by" => {
+                let entity = if pair[1] == "address" { "source-ip" } else { pair[1] };
+                behavior["fleetward"]["entity"] = entity.into();
+            }
+            "distinct" => behavior["fleetward"]["distinct"] = pair[1].into(),
+            "prefix" => behavior["fleetward"]["prefixV4"] = number().into(),
+            "on" => behavior["metricDimension"] = serde_json::json!({"dimensionName": pair[1]}),
+            "off" => {
+                behavior["metricDimension"] =
+                    serde_json::json!({"dimensionName": pair[1], "operator": "NOT_IN"});
+            }
             other => panic!("unknown word {other}"),
         }
     }
@@ -163,9 +190,18 @@ fn behavior(text: &str) -> serde_json::Value {
     behavior
 }
 
+/// Dimensions that behaviors may use: `up`, `own` with the client id, and `cmd`.
+fn dimensions() -> (String, String) {
+    let text = r#"[{"name":"up","type":"TOPIC_FILTER","stringValues":["dev/+/up","up/#"]},
+        {"name":"own","type":"TOPIC_FILTER","stringValues":["dev/${iot:ClientId}/#"]},
+        {"name":"cmd","type":"TOPIC_FILTER","stringValues":["cmd/#"]}]"#;
+    ("dimensions.json".into(), text.into())
+}
+
 /// Rules of one profile for all things.
 pub(crate) fn rules(behaviors: &[&str]) -> Rules {
-    let rules = Rules { profiles: vec![profile("p", "all/things", behaviors)], ..Rules::default() };
+    let profiles = vec![profile("p", "all/things", behaviors), dimensions()];
+    let rules = Rules { profiles, ..Rules::default() };
     let (_, problems) = behaviors::profile::parse_files(&rules.profiles);
     let errors: Vec<_> =
         problems.iter().filter(|problem| problem.severity == fleet::problem::Severity::Error).collect();
@@ -279,8 +315,12 @@ fn line_of(transition: &Transition) -> String {
         TransitionKind::AlarmInvalidated => "invalid",
     };
     let entity = match &transition.entity {
-        EntityName::Thing(thing) => thing.clone(),
-        EntityName::SourceIp(ip) => ip.to_string(),
+        EntityName::Thing(_) | EntityName::SourceIp(_) | EntityName::Network(_) => transition.entity.text(),
+        EntityName::Principal(name) => format!("principal:{name}"),
+        EntityName::Topic(name) => format!("topic:{name}"),
+        EntityName::ThingGroup(name) => format!("group:{name}"),
+        EntityName::Fleet => "fleet".into(),
+        EntityName::ClaimedClientId(name) => format!("claimed:{name}"),
     };
     let value =
         transition.value.as_ref().map_or_else(|| "-".into(), |value| serde_json::to_string(value).unwrap());
