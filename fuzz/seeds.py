@@ -113,6 +113,15 @@ def dynsec_reply():
     return seeds
 
 
+def mqtt_capture():
+    """The first packets of the captures."""
+    found = []
+    for path in sorted(DATASETS.glob("mqttset-pcap/*.pcap*.gz")):
+        data = gzip.decompress(path.read_bytes())
+        found += [data[:size] for size in (600, 2000, 4000)]
+    return found
+
+
 def topics():
     found = re.findall(r'"([^"\n]*/[^"\n]*)"', text("brokers/src/mqtt/topics.rs"))
     return [each.encode() for each in found] + table("topics")
@@ -169,6 +178,7 @@ SEEDS = {
     "config": lambda: [text("fleetward.example.toml").encode()] + table("configurations"),
     "report_topic": topics,
     "dynsec_reply": dynsec_reply,
+    "mqtt_capture": mqtt_capture,
     "journal": lambda: [b"\0", b"\1", b"\2\x40", b"\1" + bytes(8) + b"\x01\0\x05" + bytes(8) + b"\x02\0ab{}"],
     "policy_aws": lambda: data_files("aws-iot-policies/*.json")[::4],
     "policy_mosquitto": lambda: data_files("mqtt-broker-configs/*/acl"),

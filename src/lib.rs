@@ -5,3 +5,4 @@ pub mod config;
 pub mod demo;
 pub mod files;
 pub mod serve;
+pub mod stories;

@@ -11,7 +11,7 @@ use fleetward::{
         arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
-        output, replay,
+        datasets, history, output, replay, stories,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -44,12 +44,15 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             Ok(check::run(&arguments.config, arguments.strict, &serve::environment)?)
         }
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Datasets(arguments) => datasets::run(&arguments, &serve::environment),
+        Command::Stories(arguments) => stories::run(&arguments, &serve::environment),
         Command::Status(arguments) => ask(&arguments, async |client| {
             let status = client.get("/fleetward/v1/status").await?;
             Ok(output::line(&serde_json::to_string_pretty(&status)?)?)
         }),
         Command::Alarms(arguments) => list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms"),
         Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
+        Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
         Command::Undo(arguments) => {
             let config = ConfigArguments { config: arguments.config };
             let path = format!("/fleetward/v1/tasks/{}/undo", client::encode_segment(&arguments.task));

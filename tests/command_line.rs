@@ -7,8 +7,20 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Home, profile, run};
 
-const COMMANDS: [&str; 10] =
-    ["serve", "check", "demo", "replay", "status", "alarms", "tasks", "undo", "verify-log", "completions"];
+const COMMANDS: [&str; 12] = [
+    "serve",
+    "check",
+    "demo",
+    "replay",
+    "datasets",
+    "stories",
+    "status",
+    "alarms",
+    "tasks",
+    "undo",
+    "verify-log",
+    "completions",
+];
 
 #[test]
 fn help_and_completions_name_every_command() {

@@ -11,7 +11,11 @@ mod command_line;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod datasets;
+#[cfg(test)]
 mod guard_rail;
+#[cfg(test)]
+mod history;
 #[cfg(test)]
 mod log_file;
 #[cfg(test)]
@@ -19,6 +23,8 @@ mod log_file;
 mod mosquitto;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod story;
 #[cfg(test)]

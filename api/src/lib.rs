@@ -9,6 +9,7 @@
 //! | `GET /fleetward/v1/alarms` | active violations | token |
 //! | `GET /fleetward/v1/transitions?limit=N` | the newest transitions, newest first | token |
 //! | `GET /fleetward/v1/tasks` | mitigation tasks, newest first | token |
+//! | `GET /fleetward/v1/things/THING/metrics/METRIC?from=MILLIS&to=MILLIS` | values of a metric; also `dimension`, `aggregate`, `limit` | token |
 //! | `POST /fleetward/v1/tasks/ID/undo` | undoes a task | token |
 //!
 //! The token is sent as `Authorization: Bearer TOKEN`. Errors are JSON `{"error": TEXT}`.
@@ -47,11 +48,35 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     fn tasks(&self, limit: usize) -> Result<Value, ApiError>;
+    /// Values of one thing and metric over a range of time, in order.
+    ///
+    /// # Errors
+    /// When none are kept, or they cannot be read.
+    fn metric_values(&self, wanted: &MetricValues) -> Result<Value, ApiError>;
     /// Undoes a task and gives its new state.
     fn undo<'a>(
         &'a self,
         task: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Value, ApiError>> + Send + 'a>>;
+}
+
+/// Which values are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricValues {
+    /// The thing.
+    pub thing: String,
+    /// The metric.
+    pub metric: String,
+    /// The dimension that narrows it, `!NAME` where it is negated.
+    pub dimension: Option<String>,
+    /// How the window's observations became the value.
+    pub aggregate: Option<String>,
+    /// Earliest window end, milliseconds since the epoch.
+    pub from: i64,
+    /// First window end that is too late.
+    pub to: i64,
+    /// Values at most.
+    pub limit: usize,
 }
 
 /// Why a request cannot be answered.

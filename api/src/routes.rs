@@ -13,7 +13,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{ApiError, Backend, REQUEST_TIMEOUT, Token};
+use crate::{ApiError, Backend, MetricValues, REQUEST_TIMEOUT, Token};
 
 /// Rows of a listing if the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -31,6 +31,7 @@ pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
         .route("/fleetward/v1/alarms", get(alarms))
         .route("/fleetward/v1/transitions", get(transitions))
         .route("/fleetward/v1/tasks", get(tasks))
+        .route("/fleetward/v1/things/{thing}/metrics/{metric}", get(metric_values))
         .route("/fleetward/v1/tasks/{id}/undo", post(undo))
         .layer(middleware::from_fn_with_state(token, admit));
     Router::new()
@@ -103,6 +104,25 @@ async fn tasks(State(backend): Shared, Query(listing): Query<Listing>) -> Result
     backend.tasks(listing.limit()?).map(Json)
 }
 
+#[derive(Deserialize)]
+struct Range {
+    from: i64,
+    to: i64,
+    dimension: Option<String>,
+    aggregate: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn metric_values(
+    State(backend): Shared,
+    Path((thing, metric)): Path<(String, String)>,
+    Query(range): Query<Range>,
+) -> Result<Json<Value>, ApiError> {
+    let limit = Listing { limit: range.limit.or(Some(LIMIT_MAX)) }.limit()?;
+    let Range { from, to, dimension, aggregate, .. } = range;
+    backend.metric_values(&MetricValues { thing, metric, dimension, aggregate, from, to, limit }).map(Json)
+}
+
 async fn undo(State(backend): Shared, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     backend.undo(&id).await.map(Json)
 }
@@ -150,6 +170,9 @@ mod tests {
         fn tasks(&self, _: usize) -> Result<Value, ApiError> {
             Ok(json!([]))
         }
+        fn metric_values(&self, wanted: &MetricValues) -> Result<Value, ApiError> {
+            Ok(json!(format!("{wanted:?}")))
+        }
         fn undo<'a>(
             &'a self,
             task: &'a str,
@@ -185,6 +208,16 @@ mod tests {
             ("GET", "/fleetward/v1/alarms?limit=10001", right, 400, "found 10001"),
             ("GET", "/fleetward/v1/alarms?limit=x", right, 400, "limit"),
             ("GET", "/fleetward/v1/transitions", right, 500, "the store is closed"),
+            (
+                "GET",
+                "/fleetward/v1/things/a%2Fb/metrics/aws:m?from=1&to=2&dimension=!d",
+                right,
+                200,
+                "thing: \\\"a/b\\\", metric: \\\"aws:m\\\", dimension: Some(\\\"!d\\\"), aggregate: None, from: 1, to: 2, limit: 10000",
+            ),
+            ("GET", "/fleetward/v1/things/a/metrics/m?from=1&to=2&limit=10001", right, 400, "found 10001"),
+            ("GET", "/fleetward/v1/things/a/metrics/m?from=1", right, 400, "to"),
+            ("GET", "/fleetward/v1/things/a/metrics/m?from=1&to=2", "", 401, "api-token"),
             ("POST", "/fleetward/v1/tasks/t1/undo", right, 404, "no task `t1`"),
             ("POST", "/fleetward/v1/tasks/t1/undo", "", 401, "api-token"),
             ("GET", "/fleetward/v1/tasks/t1/undo", right, 405, ""),

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use fleet::time::Timestamp;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Device security anomaly detection and audit beside any MQTT broker.
 #[derive(Debug, Parser)]
@@ -42,12 +44,24 @@ pub enum Command {
     /// Run the engine over a recorded stream at full speed and print transitions as JSON lines.
     #[command(after_help = "The same input gives the same output, to the byte.")]
     Replay(ReplayArguments),
+    /// List, check and convert the public data sets that the engine is tried on.
+    #[command(
+        after_help = "The data themselves are not part of this program. DIR has a folder for each set."
+    )]
+    Datasets(DatasetsArguments),
+    /// Run the attacks of the public captures against security profiles and print who caught what.
+    #[command(after_help = "The same data sets and profiles give the same tables, to the byte.")]
+    Stories(StoriesArguments),
     /// Show what a running Fleetward sees and where it is blind.
     Status(ConfigArguments),
     /// List the active alarms of a running Fleetward.
     Alarms(ListArguments),
     /// List the mitigation tasks of a running Fleetward.
     Tasks(ListArguments),
+    /// Show the values of a metric of a thing over time.
+    #[command(after_help = "From the running Fleetward; if none runs, from its history folder.\n\
+        fleetward history pump-17 aws:num-messages-sent --from 7d")]
+    History(HistoryArguments),
     /// Undo a mitigation task: give the device back what it had.
     Undo(UndoArguments),
     /// Prove that the record of responses is unbroken.
@@ -115,6 +129,71 @@ pub struct ReplayArguments {
     pub bucket_secs: u32,
 }
 
+/// `datasets`
+#[derive(Debug, Args)]
+pub struct DatasetsArguments {
+    /// Folder of the data sets; without it the one that FLEETWARD_DATASETS names.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub datasets: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DatasetsCommand,
+}
+
+/// The commands of `datasets`.
+#[derive(Debug, Subcommand)]
+pub enum DatasetsCommand {
+    /// List the data sets that are known.
+    List(ListSetsArguments),
+    /// Say what a data set is, and check its files against the check sums of the catalogue.
+    #[command(after_help = "Exit code 3 if a file is missing or damaged.")]
+    Describe(DescribeArguments),
+    /// Write a capture as recorded events, one JSON object a line, for `fleetward replay --events`.
+    Convert(ConvertArguments),
+}
+
+/// `datasets list`
+#[derive(Debug, Args)]
+pub struct ListSetsArguments {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `datasets describe`
+#[derive(Debug, Args)]
+pub struct DescribeArguments {
+    /// The data set.
+    pub name: String,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `datasets convert`
+#[derive(Debug, Args)]
+pub struct ConvertArguments {
+    /// The data set, or SET/CAPTURE where it has several captures.
+    pub name: String,
+    /// The file to write; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+}
+
+/// `stories`
+#[derive(Debug, Args)]
+pub struct StoriesArguments {
+    /// Folder of security profiles; without it the starter profiles.
+    #[arg(long, value_name = "DIR")]
+    pub profiles: Option<PathBuf>,
+    /// Folder of the data sets; without it the one that FLEETWARD_DATASETS names.
+    #[arg(long, value_name = "DIR")]
+    pub datasets: Option<PathBuf>,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// A listing.
 #[derive(Debug, Args)]
 pub struct ListArguments {
@@ -129,6 +208,45 @@ pub struct ListArguments {
     pub json: bool,
 }
 
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Name of the thing.
+    pub thing: String,
+    /// Metric, such as aws:num-messages-sent.
+    pub metric: String,
+    /// First moment: 2026-01-31T12:00:00Z, or how long ago, such as 90m, 24h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = when)]
+    pub from: When,
+    /// Moment that is too late; without it the last value is the end.
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    pub to: Option<When>,
+    /// The dimension that narrows the metric; !NAME where it is negated.
+    #[arg(long, value_name = "NAME")]
+    pub dimension: Option<String>,
+    /// How a window's observations became its value, such as sum, max or last; any, if not given.
+    #[arg(long, value_name = "WORD")]
+    pub aggregate: Option<String>,
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+    /// Values at most.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub limit: u16,
+    /// Print JSON lines instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// This one.
+    At(Timestamp),
+    /// So many milliseconds before now.
+    Ago(i64),
+}
+
 /// `undo`
 #[derive(Debug, Args)]
 pub struct UndoArguments {
@@ -137,6 +255,24 @@ pub struct UndoArguments {
     /// The configuration file of the running Fleetward.
     #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
     pub config: PathBuf,
+}
+
+/// A moment such as `2026-01-31T12:00:00Z`, or how long ago: `90m`, `24h`, `7d`.
+fn when(text: &str) -> Result<When, String> {
+    if text.contains(':') {
+        let at = OffsetDateTime::parse(text, &Rfc3339);
+        let at = at.map_err(|error| format!("found `{text}`; expected 2026-01-31T12:00:00Z ({error})"))?;
+        let millis = at.unix_timestamp_nanos().div_euclid(1_000_000);
+        return i64::try_from(millis)
+            .map(|millis| When::At(Timestamp::from_millis(millis)))
+            .map_err(|_| format!("`{text}` is out of range"));
+    }
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let ago = match days {
+        Some(days) => Duration::from_secs(u64::from(days) * 86_400),
+        None => duration(text)?,
+    };
+    i64::try_from(ago.as_millis()).map(When::Ago).map_err(|_| format!("`{text}` is too long"))
 }
 
 /// A duration such as `40s`, `2m`, `1h`, `500ms`; a bare number is seconds.
@@ -165,6 +301,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn moments() {
+        let cases = [
+            ("7d", When::Ago(604_800_000)),
+            ("90m", When::Ago(5_400_000)),
+            ("0s", When::Ago(0)),
+            ("2026-01-01T00:00:00Z", When::At(Timestamp::from_millis(1_767_225_600_000))),
+            ("2026-01-01T01:00:00.5+01:00", When::At(Timestamp::from_millis(1_767_225_600_500))),
+        ];
+        for (text, moment) in cases {
+            assert_eq!(when(text), Ok(moment), "{text}");
+        }
+        for bad in ["", "yesterday", "-7d", "2026-01-01", "2026-13-01T00:00:00Z", "25:00"] {
+            assert!(when(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

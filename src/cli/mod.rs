@@ -3,8 +3,11 @@
 pub mod arguments;
 pub mod check;
 pub mod client;
+pub mod datasets;
+pub mod history;
 pub mod output;
 pub mod replay;
+pub mod stories;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,14 @@ pub fn line(text: &str) -> io::Result<()> {
     forgive_closed_pipe(writeln!(io::stdout().lock(), "{text}"))
 }
 
+/// Writes bytes to standard output.
+///
+/// # Errors
+/// When standard output fails for another reason than a closed pipe.
+pub fn bytes(bytes: &[u8]) -> io::Result<()> {
+    forgive_closed_pipe(io::stdout().lock().write_all(bytes))
+}
+
 /// Writes a line to standard error; there is nobody to tell if that fails.
 pub fn complain(text: &str) {
     writeln!(io::stderr().lock(), "{text}").ok();

@@ -21,6 +21,8 @@ pub struct Options {
     pub detect: DetectOptions,
     /// The journal.
     pub journal: JournalOptions,
+    /// Values of metrics over time, and Parquet.
+    pub history: HistoryOptions,
     /// Where events come from.
     pub source: SourceOptions,
     /// Brokers that responses act on.
@@ -107,6 +109,58 @@ pub struct JournalOptions {
 impl Default for JournalOptions {
     fn default() -> Self {
         Self { segment_mib: unplaced(64), snapshot_secs: unplaced(300) }
+    }
+}
+
+/// `[history]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HistoryOptions {
+    /// Keep the values of all metrics that profiles name.
+    pub enabled: bool,
+    /// Folder of the compact form; default: `history` in the data folder.
+    pub dir: Option<PathBuf>,
+    /// Days that the compact form keeps besides the present one.
+    pub days: Spanned<u32>,
+    /// MiB that the compact form may take.
+    pub size_mib: Spanned<u32>,
+    /// Write days that are over to Parquet, if the worker is there.
+    pub parquet: bool,
+    /// Write the events of the journal to Parquet as well.
+    pub events: bool,
+    /// The worker; default: `fleetward-analyst` beside this program.
+    pub analyst: Option<PathBuf>,
+    /// Memory of the worker, MiB.
+    pub analyst_mib: Spanned<u32>,
+    /// Seconds between two runs of the worker.
+    pub every_secs: Spanned<u32>,
+    /// Folder of Parquet files; default: `lake` in the data folder.
+    pub lake: Option<PathBuf>,
+    /// Days of Parquet that are kept.
+    pub lake_days: Spanned<u32>,
+    /// MiB of Parquet that are kept.
+    pub lake_mib: Spanned<u32>,
+    /// MiB of journal that may wait for their events to be written; above, the oldest goes unwritten.
+    pub journal_mib: Spanned<u32>,
+}
+
+impl Default for HistoryOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dir: None,
+            days: unplaced(30),
+            size_mib: unplaced(8 << 10),
+            parquet: true,
+            events: true,
+            analyst: None,
+            analyst_mib: unplaced(1 << 10),
+            every_secs: unplaced(900),
+            lake: None,
+            lake_days: unplaced(365),
+            lake_mib: unplaced(64 << 10),
+            journal_mib: unplaced(16 << 10),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ mod tests {
             &[
                 "f.toml:2:1: error: unknown field `stor`, expected `dir` or `store`; did you mean `store`?",
                 "f.toml:4:15: error: invalid type: string \"x\", expected u32",
-                "f.toml:6:2: error: unknown field `jurnal`, expected one of `data`, `files`, `detect`, `journal`, `source`, `control`, `response`, `alerts`, `api`, `log`; did you mean `journal`?",
+                "f.toml:6:2: error: unknown field `jurnal`, expected one of `data`, `files`, `detect`, `journal`, `history`, `source`, `control`, `response`, `alerts`, `api`, `log`; did you mean `journal`?",
                 "f.toml:9:10: error: invalid type: integer `5`, expected a string",
             ],
         );

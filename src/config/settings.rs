@@ -21,7 +21,8 @@ use toml::Spanned;
 use super::{
     checker::{Checker, is_loopback},
     options::{
-        ApiOptions, MosquittoControlOptions, MosquittoLogOptions, MqttSourceOptions, Options, TlsOptions,
+        ApiOptions, HistoryOptions, MosquittoControlOptions, MosquittoLogOptions, MqttSourceOptions, Options,
+        TlsOptions,
     },
 };
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Time between snapshots.
     pub snapshot_every: Duration,
+    /// Values of metrics over time; absent if they are not kept.
+    pub history: Option<HistorySettings>,
     /// MQTT sources.
     pub mqtt: Vec<MqttSource>,
     /// Mosquitto logs.
@@ -70,6 +73,38 @@ pub struct Settings {
     pub log_level: &'static str,
     /// Log as JSON lines.
     pub log_json: bool,
+}
+
+/// Values of metrics over time.
+#[derive(Clone, Debug)]
+pub struct HistorySettings {
+    /// Folder of the compact form.
+    pub dir: PathBuf,
+    /// Its bounds.
+    pub options: history::Options,
+    /// Parquet, if wanted.
+    pub lake: Option<LakeSettings>,
+}
+
+/// Parquet files and the worker that writes them.
+#[derive(Clone, Debug)]
+pub struct LakeSettings {
+    /// Folder.
+    pub dir: PathBuf,
+    /// The worker; absent for the one beside this program.
+    pub analyst: Option<PathBuf>,
+    /// Memory of the worker, MiB.
+    pub analyst_mib: u32,
+    /// Time between two runs.
+    pub every: Duration,
+    /// Whether events are written.
+    pub events: bool,
+    /// Days that are kept.
+    pub days: u32,
+    /// Bytes that are kept.
+    pub bytes_max: u64,
+    /// Bytes of journal that may wait.
+    pub journal_bytes_max: u64,
 }
 
 /// An MQTT source.
@@ -134,6 +169,7 @@ pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
         addresses_max: check.range(&detect.addresses_max, "detect.addresses_max", 1..=100_000_000),
         segment_bytes: u64::from(check.range(&journal.segment_mib, "journal.segment_mib", 1..=4096)) << 20,
         snapshot_every: seconds(check.range(&journal.snapshot_secs, "journal.snapshot_secs", 1..=86_400)),
+        history: history(&options.history, &check.path(&options.data.dir), check),
         mqtt: options.source.mqtt.into_iter().map(|source| mqtt_source(source, check)).collect(),
         mosquitto_log: options
             .source
@@ -156,6 +192,27 @@ pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
     };
     whole_file(&settings, check);
     settings
+}
+
+fn history(options: &HistoryOptions, data_dir: &Path, check: &mut Checker<'_>) -> Option<HistorySettings> {
+    let mib = |mib: u32| u64::from(mib) << 20;
+    let days = check.range(&options.days, "history.days", 1..=3650);
+    let size = check.range(&options.size_mib, "history.size_mib", 1..=16 << 20);
+    let lake = LakeSettings {
+        dir: options.lake.as_ref().map_or_else(|| data_dir.join("lake"), |dir| check.path(dir)),
+        analyst: options.analyst.as_ref().map(|path| check.path(path)),
+        analyst_mib: check.range(&options.analyst_mib, "history.analyst_mib", 64..=1 << 20),
+        every: seconds(check.range(&options.every_secs, "history.every_secs", 1..=86_400)),
+        events: options.events,
+        days: check.range(&options.lake_days, "history.lake_days", 1..=36_500),
+        bytes_max: mib(check.range(&options.lake_mib, "history.lake_mib", 1..=1 << 30)),
+        journal_bytes_max: mib(check.range(&options.journal_mib, "history.journal_mib", 1..=1 << 30)),
+    };
+    options.enabled.then(|| HistorySettings {
+        dir: options.dir.as_ref().map_or_else(|| data_dir.join("history"), |dir| check.path(dir)),
+        options: history::Options { days, bytes_max: mib(size), ..history::Options::default() },
+        lake: options.parquet.then_some(lake),
+    })
 }
 
 const fn seconds(secs: u32) -> Duration {

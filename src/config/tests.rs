@@ -44,6 +44,12 @@ fn each_rule_names_place_value_and_what_is_allowed() {
             "[journal]\nsegment_mib = 0\n".into(),
             "2:15: error: journal.segment_mib: found 0; allowed are 1 to 4096",
         ),
+        ("", "[history]\ndays = 0\n".into(), "2:8: error: history.days: found 0; allowed are 1 to 3650"),
+        (
+            "",
+            "[history]\nanalyst_mib = 63\n".into(),
+            "2:15: error: history.analyst_mib: found 63; allowed are 64 to 1048576",
+        ),
         (
             "",
             "[files]\nprofiles = \"p\"\n".into(),

@@ -107,6 +107,7 @@ impl Wiring {
         let (told_in, told) = mpsc::channel(TOLD_MAX);
         let answering = Arc::default();
         let recorder = Recorder {
+            history: None,
             store: Arc::clone(&response.1),
             response: Arc::clone(&response.0),
             handle: handle.clone(),

@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use api::{ApiError, Backend};
+use api::{ApiError, Backend, MetricValues};
 use detector::runner::RunnerHandle;
 use fleet::{
     store::{KeyRange, Store, StoreError, Table},
     time::Timestamp,
 };
+use history::Query;
 use mitigations::{
     outbox::Outbox,
     response::Response,
@@ -20,7 +21,7 @@ use mitigations::{
 };
 use serde_json::{Value, json};
 
-use super::{health::Health, prometheus, sources::Running};
+use super::{health::Health, history::Kept, prometheus, sources::Running};
 
 /// How long `undo` waits for the executor, before it answers with how far it got.
 const UNDO_PATIENCE: Duration = Duration::from_secs(15);
@@ -44,6 +45,8 @@ pub struct Known {
     pub sources: Running,
     /// What is wrong.
     pub health: Arc<Health>,
+    /// Values of metrics, if they are kept.
+    pub history: Option<Kept>,
     /// Coverage and blind behaviors, as JSON; changes on reload.
     pub coverage: Mutex<Value>,
     /// When this process started.
@@ -78,7 +81,8 @@ impl Backend for Known {
     }
 
     fn metrics(&self) -> String {
-        prometheus::text(&self.handle.counters(), &self.outbox.stats(), &self.sources.counters())
+        let history = self.history.as_ref().map(Kept::counters).unwrap_or_default();
+        prometheus::text(&self.handle.counters(), &self.outbox.stats(), &self.sources.counters(), &history)
     }
 
     fn status(&self) -> Value {
@@ -103,6 +107,7 @@ impl Backend for Known {
                 "irrelevant": counters.irrelevant,
                 "refused": counters.refused,
             },
+            "history": self.history.as_ref().map(Kept::as_json),
             "deadLetters": dead,
             "actionsLog": self.response.log_head(),
         })
@@ -118,6 +123,23 @@ impl Backend for Known {
 
     fn tasks(&self, limit: usize) -> Result<Value, ApiError> {
         serde_json::to_value(self.newest_tasks(limit)?).map_err(internal)
+    }
+
+    fn metric_values(&self, wanted: &MetricValues) -> Result<Value, ApiError> {
+        let kept = self.history.as_ref();
+        let kept =
+            kept.ok_or_else(|| ApiError::Conflict("no history is kept; see `history.enabled`".into()))?;
+        let query = Query {
+            thing: &wanted.thing,
+            metric: &wanted.metric,
+            dimension: wanted.dimension.as_deref().unwrap_or_default(),
+            aggregate: wanted.aggregate.as_deref(),
+            window_secs: None,
+            from: Timestamp::from_millis(wanted.from),
+            to: Timestamp::from_millis(wanted.to),
+            limit: wanted.limit,
+        };
+        kept.history.query(&query).map(|answer| super::history::answer_json(&answer)).map_err(internal)
     }
 
     fn undo<'a>(

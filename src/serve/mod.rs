@@ -4,6 +4,7 @@ pub mod backend;
 pub mod coverage;
 pub mod groups;
 pub mod health;
+pub mod history;
 pub mod no_control;
 pub mod prometheus;
 pub mod recorder;
@@ -58,6 +59,7 @@ use self::{
     backend::Known,
     groups::{EngineGroups, with_tasks},
     health::Health,
+    history::Kept,
     recorder::Recorder,
 };
 use crate::{
@@ -103,7 +105,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         settings.response.executor,
     )?;
     let health = Arc::new(Health::default());
-    let (handle, recorder) = start_engine(&settings, &definitions, &store, &response, &health)?;
+    let (handle, recorder, kept) = start_engine(&settings, &definitions, &store, &response, &health)?;
     groups.attach(handle.clone());
     handle.ready().await.context("the engine stopped while reading its journal")?;
     let workers = outbox.start();
@@ -118,6 +120,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         outbox,
         sources,
         health,
+        history: kept,
         coverage: Mutex::new(coverage),
         started_at: clock(),
     });
@@ -126,6 +129,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
     ties.spawn(tick(handle.clone(), Arc::clone(&clock)));
     ties.spawn(snapshots(handle.clone(), settings.snapshot_every));
     ties.spawn(prune(Arc::clone(&store), Arc::clone(&clock)));
+    keep_history(&known, &clock, &mut ties);
     tracing::info!(data = %settings.data_dir.display(), "fleetward is running");
 
     let outcome = loop {
@@ -186,8 +190,7 @@ pub fn rules(settings: &Settings, definitions: &Definitions) -> Rules {
         things_max: settings.things_max,
         addresses_max: settings.addresses_max,
         profiles: definitions.profile_texts.clone(),
-        // Nobody takes them yet.
-        collect: false,
+        collect: settings.history.is_some(),
         ..Rules::default()
     }
 }
@@ -234,12 +237,14 @@ fn start_engine(
     store: &Arc<dyn Store>,
     response: &Arc<Response>,
     health: &Arc<Health>,
-) -> anyhow::Result<(RunnerHandle, std::thread::JoinHandle<()>)> {
+) -> anyhow::Result<(RunnerHandle, std::thread::JoinHandle<()>, Option<Kept>)> {
     let mut config = RunnerConfig::new(settings.data_dir.join("engine"));
     if settings.shards > 0 {
         config.shards = settings.shards;
     }
     config.segment_bytes = settings.segment_bytes;
+    let lake = settings.history.as_ref().and_then(|history| history.lake.as_ref());
+    config.hold_journal = lake.is_some_and(|lake| lake.events && history::find_analyst(lake).is_some());
     let groups: BTreeSet<GroupName> = definitions
         .actions
         .iter()
@@ -250,7 +255,14 @@ fn start_engine(
     let registry = with_tasks(definitions.registry.clone(), &response.active());
     let (handle, outputs) = Runner::open(config, decoders(settings), rules(settings, definitions), registry)
         .context("cannot start the engine")?;
+    let engine_dir = settings.data_dir.join("engine");
+    let started = settings
+        .history
+        .as_ref()
+        .map(|own| history::start(own, &engine_dir, sources::facts(settings), &handle, health));
+    let (kept, feed) = started.transpose()?.unzip();
     let recorder = Recorder {
+        history: feed,
         store: Arc::clone(store),
         response: Arc::clone(response),
         handle: handle.clone(),
@@ -268,7 +280,7 @@ fn start_engine(
         }),
     };
     let thread = std::thread::Builder::new().name("recorder".into()).spawn(move || recorder.run(outputs))?;
-    Ok((handle, thread))
+    Ok((handle, thread, kept))
 }
 
 fn report_coverage(settings: &Settings, definitions: &Definitions) -> serde_json::Value {
@@ -347,6 +359,17 @@ async fn snapshots(handle: RunnerHandle, every: Duration) {
         if let Err(error) = handle.snapshot().await {
             tracing::warn!(%error, "no snapshot");
         }
+    }
+}
+
+/// Starts what is done beside the writing of the history.
+fn keep_history(known: &Arc<Known>, clock: &Clock, ties: &mut JoinSet<()>) {
+    let Some(kept) = &known.history else { return };
+    let (health, clock) = (&known.health, Arc::clone(clock));
+    ties.spawn(history::maintain(kept.history.clone(), Arc::clone(health), Arc::clone(&clock)));
+    if let Ok(archive) = &kept.archive {
+        let (archive, handle) = (Arc::clone(archive), known.handle.clone());
+        ties.spawn(history::archive(archive, handle, Arc::clone(health), clock));
     }
 }
 

@@ -10,7 +10,12 @@ pub type SourceCounters = (String, Vec<(&'static str, u64)>);
 
 /// The whole text.
 #[must_use]
-pub fn text(engine: &Counters, sinks: &[SinkStats], sources: &[SourceCounters]) -> String {
+pub fn text(
+    engine: &Counters,
+    sinks: &[SinkStats],
+    sources: &[SourceCounters],
+    history: &[(&'static str, &'static str, u64)],
+) -> String {
     let mut out = String::new();
     let plain = [
         ("inputs_received_total", "counter", engine.received),
@@ -26,7 +31,7 @@ pub fn text(engine: &Counters, sinks: &[SinkStats], sources: &[SourceCounters]) 
         ("addresses", "gauge", u64::from(engine.addresses)),
         ("violations_open", "gauge", engine.open_violations as u64),
     ];
-    for (name, kind, value) in plain {
+    for (name, kind, value) in plain.into_iter().chain(history.iter().copied()) {
         header(&mut out, name, kind);
         line(&mut out, name, &[], value);
     }
@@ -107,9 +112,10 @@ mod tests {
         let mut engine = Counters { received: 3, ..Counters::default() };
         engine.refused.insert("not-json", 2);
         let sources = vec![("a\"b".to_owned(), vec![("received", 7)])];
-        let text = text(&engine, &[], &sources);
+        let text = text(&engine, &[], &sources, &[("history_values", "gauge", 5)]);
         for expected in [
             "# TYPE fleetward_inputs_received_total counter\nfleetward_inputs_received_total 3\n",
+            "# TYPE fleetward_history_values gauge\nfleetward_history_values 5\n",
             "fleetward_inputs_refused_total{reason=\"not-json\"} 2\n",
             "fleetward_source_events_total{source=\"a\\\"b\",what=\"received\"} 7\n",
         ] {

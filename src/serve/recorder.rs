@@ -23,7 +23,7 @@ use serde_json::json;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use super::health::Health;
+use super::{health::Health, history::Feed};
 
 /// Pause before a commit that failed is tried again. The engine waits meanwhile: nothing is lost.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +41,9 @@ pub struct Recorder {
     pub handle: RunnerHandle,
     /// File of refused inputs, JSON lines.
     pub refused: PathBuf,
+    /// Takes the values of closed windows, and the word how far the engine got; without it the engine is
+    /// told by the recorder itself.
+    pub history: Option<Feed>,
     /// What is wrong at the moment.
     pub health: Arc<Health>,
     /// Whether a quarantined thing that connects has broken out. On Mosquitto it has not: it may
@@ -79,23 +82,24 @@ impl Recorder {
     pub fn run(self, mut outputs: mpsc::Receiver<Output>) {
         let mut batch = Vec::with_capacity(ALARMS_MAX);
         while outputs.blocking_recv_many(&mut batch, ALARMS_MAX) > 0 {
-            self.keep_trying(&batch);
-            batch.clear();
+            self.keep_trying(&mut batch);
         }
     }
 
-    fn keep_trying(&self, outputs: &[Output]) {
+    fn keep_trying(&self, outputs: &mut Vec<Output>) {
         while let Err(error) = self.record(outputs) {
             tracing::error!(%error, "cannot store what the engine decided; trying again");
             self.health.set("store", Some(format!("cannot be written: {error}")));
             std::thread::sleep(RETRY_PAUSE);
         }
         self.health.set("store", None);
-        for output in outputs {
-            match output {
-                Output::Refused(refused) => self.keep_refused(refused),
-                Output::Folded { seq } => self.handle.applied(*seq),
-                Output::Transition(_) | Output::Watched(_) | Output::Datapoints(_) => {}
+        for output in outputs.drain(..) {
+            match (output, &self.history) {
+                (Output::Refused(refused), _) => self.keep_refused(&refused),
+                (Output::Datapoints(points), Some(history)) => history.points(points),
+                (Output::Folded { seq }, Some(history)) => history.folded(seq),
+                (Output::Folded { seq }, None) => self.handle.applied(seq),
+                (Output::Transition(_) | Output::Watched(_) | Output::Datapoints(_), _) => {}
             }
         }
     }

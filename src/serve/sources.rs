@@ -59,6 +59,20 @@ pub fn number(name: &str) -> SourceId {
     SourceId((xxh3_64(name.as_bytes()) % u64::from(u16::MAX)) as u16 + 1)
 }
 
+/// What a reader of the journal must know of the sources, by their numbers.
+#[must_use]
+pub fn facts(settings: &Settings) -> serde_json::Value {
+    let mut facts = serde_json::Map::new();
+    for source in &settings.mqtt {
+        facts.insert(number(&source.name).0.to_string(), json!({"name": source.name}));
+    }
+    for log in &settings.mosquitto_log {
+        let own = json!({"name": log.name, "utcOffsetSecs": log.utc_offset_secs});
+        facts.insert(number(&log.name).0.to_string(), own);
+    }
+    serde_json::Value::Object(facts)
+}
+
 /// Starts everything. `tasks` gets what ties the sources to the engine.
 ///
 /// # Errors

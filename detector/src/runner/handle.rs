@@ -104,6 +104,8 @@ pub(crate) struct Shared {
     positions: Mutex<BTreeMap<SourceId, Position>>,
     registry: Mutex<Arc<Registry>>,
     pub(crate) applied: AtomicU64,
+    /// Segments with this record or later ones are not deleted.
+    pub(crate) keep_from: AtomicU64,
     pub(crate) permits: Semaphore,
     pub(crate) state: watch::Sender<State>,
     keeper: Mutex<Option<std_mpsc::SyncSender<KeeperJob>>>,
@@ -122,6 +124,7 @@ impl Shared {
             positions: Mutex::default(),
             registry: Mutex::default(),
             applied: AtomicU64::new(0),
+            keep_from: AtomicU64::new(u64::MAX),
             permits: Semaphore::new(inputs_max),
             state: watch::Sender::new(State::Starting),
             keeper: Mutex::default(),
@@ -312,6 +315,12 @@ impl RunnerHandle {
         if self.shared.applied.fetch_max(seq, Ordering::AcqRel) < seq {
             self.shared.nudge_keeper();
         }
+    }
+
+    /// Lets segments of the journal go whose records are all before `seq`, once two snapshots cover
+    /// them. Without it, and with [`super::RunnerConfig::hold_journal`], none goes.
+    pub fn release_journal(&self, seq: u64) {
+        self.shared.keep_from.store(seq, Ordering::Release);
     }
 
     /// How far each source has been read, as of the last commit.

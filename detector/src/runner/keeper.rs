@@ -108,7 +108,8 @@ impl Keeper {
         let older = snapshot::finish(&self.snapshots, &done.path, done.seq)?;
         self.shared.counters().snapshots += 1;
         if let Some(older) = older {
-            let deleted = journal::delete_before(&self.journal, older + 1)?;
+            let keep_from = self.shared.keep_from.load(Ordering::Acquire);
+            let deleted = journal::delete_before(&self.journal, (older + 1).min(keep_from))?;
             tracing::debug!(deleted, older, "deleted journal segments that two snapshots cover");
         }
         for reply in done.replies {

@@ -20,7 +20,11 @@ mod keeper;
 mod receipts;
 mod workers;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use fleet::{ids::GroupName, registry::Registry};
 use thiserror::Error;
@@ -67,6 +71,8 @@ pub struct RunnerConfig {
     pub snapshot_bytes: u64,
     /// Groups whose members' doings are told, such as the quarantine.
     pub watch_groups: Vec<GroupName>,
+    /// Whether old segments of the journal are kept until [`RunnerHandle::release_journal`] lets them go.
+    pub hold_journal: bool,
     /// How long a shutdown waits for the consumer to confirm what it was handed.
     pub shutdown_patience: Duration,
 }
@@ -88,6 +94,7 @@ impl RunnerConfig {
             // Some minutes of folding after a crash.
             snapshot_bytes: 1 << 30,
             watch_groups: Vec::new(),
+            hold_journal: false,
             shutdown_patience: Duration::from_secs(5),
         }
     }
@@ -166,6 +173,10 @@ impl Runner {
             let mut counters = shared.counters();
             counters.cut_bytes = recovery.cut_bytes;
             counters.snapshots_damaged = damaged;
+            counters.seq = journal.next_seq() - 1;
+        }
+        if config.hold_journal {
+            shared.keep_from.store(0, Ordering::Release);
         }
         let (outputs_in, outputs) = mpsc::channel(config.outputs_max.max(1));
         Ingest::start(

@@ -197,6 +197,40 @@ async fn old_journal_goes_once_two_snapshots_cover_it() {
 }
 
 #[tokio::test]
+async fn a_held_journal_goes_only_as_far_as_it_is_released() {
+    let dir = TempDir::new().unwrap();
+    let config = RunnerConfig { segment_bytes: 200, hold_journal: true, ..config(dir.path(), 1) };
+    let running = Running::open(config, &rules(SENT), &Registry::default()).await;
+    let oldest = || {
+        let names = std::fs::read_dir(dir.path().join("journal")).unwrap().map(|entry| entry.unwrap().path());
+        let segments = names.filter(|path| path.extension().is_some_and(|ending| ending == "seg"));
+        segments
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap())
+            .min()
+            .unwrap()
+    };
+    let mut round = 0;
+    let mut snapshot_after_more = async || {
+        let script: String = (0..20).map(|n| format!("{} publish t{n}\n", round * 100 + n)).collect();
+        running.handle.send(inputs(&script)).await.unwrap();
+        running.handle.snapshot().await.unwrap();
+        round += 1;
+    };
+    for _ in 0..3 {
+        snapshot_after_more().await;
+    }
+    assert_eq!(oldest(), 1, "two snapshots cover it, but it is held");
+    running.handle.release_journal(15);
+    snapshot_after_more().await;
+    let kept = oldest();
+    assert!((2..=15).contains(&kept), "record 15 must still be there, the oldest is {kept}");
+    running.handle.release_journal(u64::MAX);
+    snapshot_after_more().await;
+    assert!(oldest() > 15);
+    running.finish().await;
+}
+
+#[tokio::test]
 async fn the_registry_and_rules_are_journaled_only_when_they_change() {
     let dir = TempDir::new().unwrap();
     let registry: Registry = serde_json::from_str(r#"{"groups":{"g":{}},"things":{"a":{}}}"#).unwrap();
