@@ -9,6 +9,7 @@ pub mod allow;
 pub mod criterion;
 pub mod dimension;
 pub mod distinct;
+pub mod learned;
 pub mod limit;
 pub mod own;
 pub mod profile;

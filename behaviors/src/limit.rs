@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::statistic::Statistic;
+use crate::{learned::LearnedFrom, statistic::Statistic};
 
 /// The bounds that a compliant number stays between, as they were when it was judged. A criterion
 /// that asks for less than 10 has the high bound 10 and no low one; whether the bound itself is
@@ -31,6 +31,11 @@ pub enum LimitSource {
         statistic: Statistic,
         /// Datapoints that it was taken of.
         population: u64,
+    },
+    /// The entity's own past.
+    Learned {
+        /// What of it.
+        from: LearnedFrom,
     },
 }
 

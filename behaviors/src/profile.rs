@@ -3,7 +3,8 @@
 //! `create-dimension`; an array of them is a file too.
 //!
 //! What AWS has no field for lives under the key `fleetward`: in a profile `targets` (ARNs, as
-//! `attach-security-profile` takes them), in a behavior `entity` and `distinct` (`docs/profiles.md`).
+//! `attach-security-profile` takes them), in a behavior `entity` and `distinct` (`docs/profiles.md`),
+//! a judgement such as `silence`, and `disconnects` (`docs/profiles-learned.md`).
 //! A file with the key `allowList` is a manufacturer's list of things.
 //! All problems of all files are reported at once, each with its place.
 
@@ -22,6 +23,7 @@ use crate::{
     allow::AllowList,
     criterion::{Criterion, NumberOperator},
     dimension::DimensionFilters,
+    learned::{Learned, absence::Reasons},
     set::{EntityKind, Item, MetricKey},
     statistic::Statistic,
 };
@@ -33,6 +35,8 @@ mod criteria;
 mod dimension;
 mod document;
 mod entity;
+mod judged;
+mod learned;
 mod links;
 mod read;
 mod validate;
@@ -84,6 +88,10 @@ pub struct Definition {
     pub dimension: Option<Dimension>,
     /// What is normal; none if the metric is only collected.
     pub criteria: Option<Criteria>,
+    /// What is normal, where AWS has no criterion for it; then there are no criteria.
+    pub judgement: Option<Judgement>,
+    /// Reasons of the disconnects that the metric counts.
+    pub reasons: Reasons,
     /// No notification is wanted.
     pub suppress: bool,
     /// The metric's values are exported.
@@ -97,6 +105,7 @@ impl Definition {
     #[must_use]
     pub const fn evaluation(&self) -> Evaluation {
         match &self.criteria {
+            None if self.judgement.is_some() => Evaluation::Now,
             None => Evaluation::CollectOnly,
             Some(criteria) => match criteria.rule {
                 Rule::Static(_) | Rule::Statistical { .. } => Evaluation::Now,
@@ -115,6 +124,19 @@ pub enum Evaluation {
     CollectOnly,
     /// Its form is checked and kept, but this key of it is not evaluated yet.
     NotYet(&'static str),
+}
+
+/// A judgement under `fleetward`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// What is judged.
+    pub rule: Learned,
+    /// `durationSeconds`.
+    pub duration: Option<u32>,
+    /// `consecutiveDatapointsToAlarm`, 1 to 10.
+    pub to_alarm: u8,
+    /// `consecutiveDatapointsToClear`, 1 to 10.
+    pub to_clear: u8,
 }
 
 /// Criteria of a behavior.

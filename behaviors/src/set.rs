@@ -23,6 +23,7 @@ use crate::{
     allow::AllowList,
     criterion::{Criterion, NumberOperator, ValueKind},
     dimension::{Dimensions, Mask, Narrowed},
+    learned::{Learned, absence::Reasons},
     limit::{Limit, LimitSource},
     own::OwnMetric,
     statistic::Statistic,
@@ -249,6 +250,8 @@ pub enum Test {
         /// Which percentile.
         statistic: Statistic,
     },
+    /// The entity's own past.
+    Learned(Learned),
     /// Nothing: the values are only collected.
     Collect,
 }
@@ -259,7 +262,7 @@ impl Test {
     pub const fn judges(&self) -> bool {
         match self {
             Self::Fixed(_) => true,
-            Self::Percentile { .. } | Self::Collect => false,
+            Self::Percentile { .. } | Self::Learned(_) | Self::Collect => false,
         }
     }
 
@@ -269,6 +272,7 @@ impl Test {
         match self {
             Self::Fixed(criterion) => criterion.canonical(),
             Self::Percentile { op, statistic } => format!("{} {statistic}", op.name()),
+            Self::Learned(rule) => format!("{} {rule}", rule.key()),
             Self::Collect => "collect".into(),
         }
     }
@@ -295,6 +299,8 @@ pub struct Behavior {
     pub aggregate: Aggregate,
     /// What is compliant.
     pub test: Test,
+    /// Reasons of the disconnects that it looks at.
+    pub reasons: Reasons,
     /// Violating datapoints in a row that raise the alarm, 1 to 10.
     pub to_alarm: u8,
     /// Compliant datapoints in a row that clear it, 1 to 10.
@@ -313,6 +319,23 @@ pub struct Behavior {
 }
 
 impl Behavior {
+    /// Whether it learns the topics of messages.
+    #[must_use]
+    pub fn learns_topics(&self) -> bool {
+        let sent = matches!(self.metric, MetricKey::Aws(AwsMetric::NumMessagesSent));
+        sent && matches!(self.test, Test::Learned(Learned::Known(_)))
+    }
+
+    /// The learned judgement, if it has one.
+    #[must_use]
+    #[inline]
+    pub const fn learned(&self) -> Option<&Learned> {
+        match &self.test {
+            Test::Learned(rule) => Some(rule),
+            Test::Fixed(_) | Test::Percentile { .. } | Test::Collect => None,
+        }
+    }
+
     /// Whether it takes values of a kind. A custom metric may arrive with another kind than that of
     /// its criterion; that is no datapoint.
     #[must_use]
@@ -320,6 +343,7 @@ impl Behavior {
         match &self.test {
             Test::Fixed(criterion) => criterion.kind() as u8 == kind as u8,
             Test::Percentile { .. } => matches!(kind, ValueKind::Number),
+            Test::Learned(rule) => rule.takes(kind),
             Test::Collect => true,
         }
     }
@@ -329,7 +353,7 @@ impl Behavior {
     pub const fn criterion(&self) -> Option<&Criterion> {
         match &self.test {
             Test::Fixed(criterion) => Some(criterion),
-            Test::Percentile { .. } | Test::Collect => None,
+            Test::Percentile { .. } | Test::Learned(_) | Test::Collect => None,
         }
     }
 
@@ -346,7 +370,9 @@ impl Behavior {
                 | Criterion::Numbers(..)
                 | Criterion::Strings(..),
             ) => Limit::unbounded(LimitSource::Set),
-            Test::Percentile { .. } | Test::Collect => Limit::unbounded(LimitSource::Fixed),
+            Test::Percentile { .. } | Test::Learned(_) | Test::Collect => {
+                Limit::unbounded(LimitSource::Fixed)
+            }
         }
     }
 
@@ -392,6 +418,10 @@ pub struct BehaviorSet {
     by_custom: Vec<(Arc<str>, Vec<u16>)>,
     windows: Vec<u32>,
     by_window: Vec<Vec<u16>>,
+    /// Behaviors that look at sessions as such.
+    of_sessions: Vec<u16>,
+    /// Where the words of each behavior's learned judgement begin, and where the last ones end.
+    words: Vec<u32>,
 }
 
 impl BehaviorSet {
@@ -406,6 +436,7 @@ impl BehaviorSet {
         let mut by_custom: BTreeMap<Arc<str>, Vec<u16>> = BTreeMap::new();
         let mut by_window: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
         let mut narrowed = Vec::new();
+        let (mut of_sessions, mut words) = (Vec::new(), vec![0]);
         for (index, behavior) in (0_u16..).zip(&behaviors) {
             match (&behavior.metric, behavior.metric.bit()) {
                 (MetricKey::Aws(metric), _) if behavior.narrowed.is_some() => narrowed.push((*metric, index)),
@@ -417,13 +448,39 @@ impl BehaviorSet {
                 }
                 (_, None) => {}
             }
+            let learned = behavior.learned();
+            let end = words.last().copied().unwrap_or(0);
+            words.push(end + learned.map_or(0, |rule| u32::try_from(rule.words()).unwrap_or(0)));
+            if matches!(learned, Some(Learned::Absence(_) | Learned::Flapping(_))) {
+                of_sessions.push(index);
+            }
             if let Some(window) = behavior.window {
                 by_window.entry(window).or_default().push(index);
             }
         }
         let (windows, by_window) = by_window.into_iter().unzip();
         let by_custom = by_custom.into_iter().collect();
-        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window }
+        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window, of_sessions, words }
+    }
+
+    /// Words of state that an entity needs for its learned judgements.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.words.last().map_or(0, |&end| end as usize)
+    }
+
+    /// Where the words of a behavior are among those of the entity.
+    #[must_use]
+    #[inline]
+    pub fn words_of(&self, order: u16) -> std::ops::Range<usize> {
+        let at = |index: usize| self.words.get(index).map_or(0, |&at| at as usize);
+        at(usize::from(order))..at(usize::from(order) + 1)
+    }
+
+    /// Indices of the behaviors that look at sessions as such: absence and flapping.
+    #[must_use]
+    pub fn of_sessions(&self) -> &[u16] {
+        &self.of_sessions
     }
 
     /// The behaviors; an index into them is what the lookups give.
@@ -666,6 +723,12 @@ impl Compiled {
     /// Every behavior that is evaluated, in order of profile name, then of the profile.
     pub fn behaviors(&self) -> impl Iterator<Item = &Arc<Behavior>> {
         self.parts.iter().flat_map(|part| part.of_things.iter().chain(&part.keyed))
+    }
+
+    /// Whether any behavior learns the topics of messages.
+    #[must_use]
+    pub fn learns_topics(&self) -> bool {
+        self.behaviors().any(|behavior| behavior.learns_topics())
     }
 
     /// How often a thing got the empty set because [`SETS_MAX`] was reached.

@@ -15,15 +15,17 @@ use crate::{
     set::{Aggregate, Behavior, Test},
 };
 
-/// State of one behavior for one entity: 24 bytes. The default is one that never saw anything.
+/// State of one behavior for one entity: 16 bytes. The default is one that never saw anything.
 ///
 /// `start` is the window that observations now go to, `value` what it gathered so far. Before it
 /// there may be `gap` windows without an observation whose end has not been told to
-/// [`Behavior::close`] yet. For [`Aggregate::Away`], `start` is when the entity left.
+/// [`Behavior::close`] yet. For [`Aggregate::Away`], `start` is when the entity left, to the next
+/// full second. Windows begin at full seconds, and all times from 2106 on are one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
-    start: i64,
     value: f64,
+    /// See [`seconds`].
+    start: u32,
     flags: u8,
     who: u8,
     run: u8,
@@ -107,6 +109,17 @@ pub enum Value {
 }
 
 impl Slot {
+    /// Begin of the window that observations go to.
+    #[must_use]
+    pub const fn start(&self) -> Timestamp {
+        Timestamp::from_millis(self.begin())
+    }
+
+    /// `start`, in ms.
+    const fn begin(&self) -> i64 {
+        (self.start as i64 - BEFORE_SECS) * 1000
+    }
+
     /// Whether the behavior is in alarm.
     #[must_use]
     pub const fn in_alarm(&self) -> bool {
@@ -122,7 +135,7 @@ impl Slot {
     /// Whether an observation at `at` would be late: its window is over. Behaviors without windows have none.
     #[must_use]
     pub const fn is_late(&self, at: Timestamp) -> bool {
-        self.has(SEEN) && at.millis() < self.start
+        self.has(SEEN) && at.millis() < self.begin()
     }
 
     const fn has(&self, flag: u8) -> bool {
@@ -135,7 +148,7 @@ impl Slot {
 
     /// Moves on to the window at `start`, with nothing in it.
     const fn open(&mut self, start: i64, gap: u8) {
-        self.start = start;
+        self.start = seconds(start);
         self.value = 0.0;
         self.who = Attribution::Certain as u8;
         self.gap = gap;
@@ -167,9 +180,9 @@ impl Behavior {
         let mut closed = None;
         if !slot.has(SEEN) {
             slot.open(floor(at_ms, width), 0);
-        } else if at_ms < slot.start {
+        } else if at_ms < slot.begin() {
             return (None, None);
-        } else if at_ms.saturating_sub(slot.start) >= width {
+        } else if floor(at_ms, width) > slot.begin() {
             closed = self.move_on(slot, floor(at_ms, width), width);
         }
         (closed, self.add(slot, at, value, who))
@@ -198,6 +211,22 @@ impl Behavior {
         Datapoint { deciding: Deciding { limit, ..deciding }, compliant: Some(compliant), turn }
     }
 
+    /// Decides the slot's window before its end, as violating, if what it gathered is above a bound
+    /// that others know: a sum of what is never negative, or a maximum, does not fall again.
+    /// The datapoint is not judged yet; the window will have no other.
+    pub fn decide_early(&self, slot: &mut Slot, at: Timestamp, bound: f64) -> Option<Datapoint> {
+        let only_rises = matches!(
+            self.aggregate,
+            Aggregate::Count | Aggregate::Sum | Aggregate::Max | Aggregate::Distinct
+        );
+        if !only_rises || slot.has(DECIDED) || !slot.has(FILLED) || slot.value <= bound {
+            return None;
+        }
+        slot.set(DECIDED);
+        let start = slot.start();
+        Some(self.number(slot, (start, at), slot.value, attribution(slot.who)))
+    }
+
     /// Ends the window whose end is `boundary`. To be called for every such boundary, in order of
     /// time, for slots with and without observations.
     ///
@@ -221,10 +250,10 @@ impl Behavior {
             slot.open(end, 0);
             return self.zero(slot, end, present);
         }
-        if end <= slot.start {
+        if end <= slot.begin() {
             return self.close_gap(slot, end, width, present);
         }
-        let own_end = slot.start.saturating_add(width);
+        let own_end = slot.begin().saturating_add(width);
         let point = if slot.has(FILLED) { self.judge(slot, own_end) } else { self.zero(slot, end, present) };
         slot.open(end, 0);
         point
@@ -234,7 +263,7 @@ impl Behavior {
     /// departure without a return between them changes nothing.
     pub fn observe_left(&self, slot: &mut Slot, at: Timestamp) {
         if matches!(self.aggregate, Aggregate::Away) && !slot.has(SEEN) {
-            slot.start = at.millis();
+            slot.start = seconds(at.millis().saturating_add(999));
             slot.set(SEEN);
         }
     }
@@ -245,7 +274,7 @@ impl Behavior {
         if !matches!(self.aggregate, Aggregate::Away) || !slot.has(SEEN) {
             return None;
         }
-        let left = Timestamp::from_millis(slot.start);
+        let left = slot.start();
         slot.flags &= !SEEN;
         slot.start = 0;
         Some(self.number(slot, (left, at), 0.0, Attribution::Certain))
@@ -265,7 +294,7 @@ impl Behavior {
                 | Criterion::Numbers(..)
                 | Criterion::Strings(..),
             ) => Some(true),
-            Test::Percentile { .. } | Test::Collect => None,
+            Test::Percentile { .. } | Test::Learned(_) | Test::Collect => None,
         }
     }
 
@@ -307,7 +336,7 @@ impl Behavior {
             return None;
         }
         slot.set(DECIDED);
-        let start = Timestamp::from_millis(slot.start);
+        let start = slot.start();
         Some(self.number(slot, (start, at), slot.value, attribution(slot.who)))
     }
 
@@ -326,9 +355,9 @@ impl Behavior {
 
     /// Leaves the slot's window for a later one, before the boundary between them was told.
     fn move_on(&self, slot: &mut Slot, start: i64, width: i64) -> Option<Datapoint> {
-        let windows = start.saturating_sub(slot.start) / width;
+        let windows = start.saturating_sub(slot.begin()) / width;
         let (point, skipped) = if slot.has(FILLED) {
-            (self.judge(slot, slot.start.saturating_add(width)), windows - 1)
+            (self.judge(slot, slot.begin().saturating_add(width)), windows - 1)
         } else {
             // Its own gap is 0: a window is opened with a gap only by an observation in it.
             (None, windows)
@@ -342,7 +371,7 @@ impl Behavior {
         if slot.has(DECIDED) {
             return None;
         }
-        let window = (Timestamp::from_millis(slot.start), Timestamp::from_millis(end));
+        let window = (slot.start(), Timestamp::from_millis(end));
         Some(self.number(slot, window, slot.value, attribution(slot.who)))
     }
 
@@ -358,7 +387,7 @@ impl Behavior {
 
     /// Judges a window that was skipped, now that its end is told.
     fn close_gap(&self, slot: &mut Slot, end: i64, width: i64, present: bool) -> Option<Datapoint> {
-        let left = slot.start.saturating_sub(end) / width;
+        let left = slot.begin().saturating_sub(end) / width;
         if left >= i64::from(slot.gap) {
             return None;
         }
@@ -367,12 +396,12 @@ impl Behavior {
     }
 
     fn close_away(&self, slot: &mut Slot, boundary: Timestamp) -> Option<Datapoint> {
-        if !slot.has(SEEN) || boundary.millis() <= slot.start {
+        if !slot.has(SEEN) || boundary.millis() <= slot.begin() {
             return None;
         }
-        let minutes = boundary.millis().saturating_sub(slot.start) / 60_000;
+        let minutes = boundary.millis().saturating_sub(slot.begin()) / 60_000;
         let value = f64::from(u32::try_from(minutes).unwrap_or(u32::MAX));
-        let left = Timestamp::from_millis(slot.start);
+        let left = slot.start();
         Some(self.number(slot, (left, boundary), value, Attribution::Certain))
     }
 
@@ -397,7 +426,22 @@ impl Behavior {
 
 /// Start of the window of `width` ms that holds `at_ms`.
 const fn floor(at_ms: i64, width: i64) -> i64 {
-    at_ms.div_euclid(width).saturating_mul(width)
+    let start = at_ms.div_euclid(width).saturating_mul(width);
+    (seconds(start) as i64 - BEFORE_SECS) * 1000
+}
+
+/// Times are kept from a day before 1970 on, so that a window that ends then is told apart.
+const BEFORE_SECS: i64 = 86_400;
+
+/// Full seconds since a day before 1970, up to 2106.
+const fn seconds(ms: i64) -> u32 {
+    match ms.div_euclid(1000) + BEFORE_SECS {
+        i64::MIN..0 => 0,
+        secs if secs > u32::MAX as i64 => u32::MAX,
+        #[expect(clippy::cast_possible_truncation, reason = "within the bounds of the other arms")]
+        #[expect(clippy::cast_sign_loss, reason = "within the bounds of the other arms")]
+        secs => secs as u32,
+    }
 }
 
 const fn attribution(number: u8) -> Attribution {

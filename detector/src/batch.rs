@@ -28,7 +28,7 @@ pub(crate) enum What {
     Retire,
     /// A session began: `arg` is principal and index of [`Batch::addresses`], see [`Op::connect_arg`].
     Connect,
-    /// A session ended.
+    /// A session ended: `arg` is the reason.
     Disconnect,
     /// A session ended with its broker, which is nothing the thing did.
     SessionOver,
@@ -46,6 +46,8 @@ pub(crate) enum What {
     /// A message was sent from an address: `arg` is an index of [`Batch::addresses`], and the
     /// message's dimensions. Only if a dimension narrows addresses.
     PublishedFrom,
+    /// A message was sent on a topic that somebody learns: `arg` is its place in [`Batch::text`].
+    Topic,
     /// A message was received: `arg` is its dimensions.
     Delivery,
     /// The thing did something that no metric counts.
@@ -272,6 +274,20 @@ impl Batch {
         // The upper bits: the table inside a slice goes by the lower ones.
         let entity = u32::try_from(hash >> 32).unwrap_or(0) % SLICES;
         self.push(Op { arg, entity, what: What::Keyed, who: key.who, ..op });
+    }
+
+    /// Copies a text into the arena and gives its place, as an argument of an operation.
+    pub(crate) fn add_text(&mut self, text: &str) -> u64 {
+        let start = offset(self.text.len());
+        self.text.push_str(text);
+        u64::from(start) << 32 | u64::from(offset(self.text.len()))
+    }
+
+    /// The text at a place that [`Batch::add_text`] gave.
+    pub(crate) fn text_at(&self, place: u64) -> &str {
+        let (start, end) = (place >> 32, place & 0xffff_ffff);
+        let range = usize::try_from(start).unwrap_or(usize::MAX)..usize::try_from(end).unwrap_or(0);
+        self.text.get(range).unwrap_or_default()
     }
 
     /// Copies a report into the arenas and gives its row.

@@ -8,13 +8,15 @@ use fleet::{
 };
 
 use super::{
-    Definition, Dimension, Evaluation, Rule, criteria, dimension as dimensions,
+    Definition, Dimension, Evaluation, Judgement, Rule, criteria, dimension as dimensions,
     document::{Document, Fields, Node, list, shorten},
     entity::{self, Counted},
+    learned,
     links::CustomUse,
     read::checked,
 };
 use crate::{
+    learned::Learned,
     own::OwnMetric,
     set::{EntityKind, MetricKey},
 };
@@ -24,6 +26,22 @@ pub(super) const BEHAVIORS_MAX: usize = 100;
 
 const KEYS: [&str; 7] =
     ["name", "metric", "metricDimension", "criteria", "suppressAlerts", "exportMetric", "fleetward"];
+
+/// Keys under `fleetward`.
+const OWN_KEYS: [&str; 12] = [
+    "entity",
+    "distinct",
+    "prefixV4",
+    "prefixV6",
+    learned::DISCONNECTS,
+    "baseline",
+    "counts",
+    "learn",
+    "silence",
+    "absence",
+    "flapping",
+    "clock",
+];
 
 /// The behaviors of a profile as they are read.
 #[derive(Debug, Default)]
@@ -55,12 +73,23 @@ pub(super) fn read(document: &mut Document<'_>, node: &Node<'_>, all: &mut Behav
     let dimension_node = fields.get("metricDimension");
     let dimension =
         dimension_node.and_then(|node| dimension(document, node, metric.as_ref(), &mut all.dimensions));
-    let counted = match fields.get("fleetward") {
-        Some(node) => entity::read(document, node, metric.as_ref()),
+    let own = fields.get("fleetward").map(|node| document.fields(node, &OWN_KEYS));
+    let counted = match &own {
+        Some(Some(own)) => entity::read(document, own, metric.as_ref()),
+        Some(None) => None,
         None => Some(Counted::default()),
     };
+    let own = own.flatten();
     let criteria_node = fields.get("criteria");
-    let read = criteria_node.map(|node| criteria::read(document, node, metric.as_ref()));
+    let named = own.as_ref().is_some_and(|own| learned::JUDGEMENTS.iter().any(|key| own.has(key)));
+    let (read, runs) = match criteria_node {
+        Some(node) if named => (None, criteria::read_runs(document, node)),
+        Some(node) => (Some(criteria::read(document, node, metric.as_ref())), None),
+        None => (None, named.then_some(criteria::Runs::USUAL)),
+    };
+    let window = runs.as_ref().and_then(|runs| runs.duration);
+    let judged = own.as_ref().map(|own| learned::read(document, own, metric.as_ref(), window));
+    let judged = judged.unwrap_or_default();
     let suppress = document.flag_in(&fields, "suppressAlerts");
     let export = document.flag_in(&fields, "exportMetric");
     all.elements += read.as_ref().map_or(0, |read| read.elements);
@@ -73,10 +102,31 @@ pub(super) fn read(document: &mut Document<'_>, node: &Node<'_>, all: &mut Behav
         },
         None => None,
     };
+    let judgement = match (judged.learned, runs) {
+        _ if judged.failed => return,
+        (Some(rule), Some(runs)) => {
+            let criteria::Runs { duration, to_alarm, to_clear } = runs;
+            Some(Judgement { rule, duration, to_alarm, to_clear })
+        }
+        (Some(_), None) => return,
+        (None, _) => None,
+    };
+    let reasons = judged.reasons.unwrap_or_default();
     let json = as_configured(document.source(node));
     let Counted { entity, distinct } = counted;
-    let definition =
-        Definition { name, metric, entity, distinct, dimension, criteria, suppress, export, json };
+    let definition = Definition {
+        name,
+        metric,
+        entity,
+        distinct,
+        dimension,
+        criteria,
+        judgement,
+        reasons,
+        suppress,
+        export,
+        json,
+    };
     if !keyed_fits(document, &definition, &fields) {
         return;
     }
@@ -200,6 +250,17 @@ pub(super) fn dimension(
 fn keyed_fits(document: &mut Document<'_>, definition: &Definition, fields: &Fields<'_>) -> bool {
     if definition.entity == EntityKind::Thing && definition.distinct.is_none() {
         return true;
+    }
+    if let Some(Judgement { rule, .. }) = &definition.judgement
+        && !matches!(rule, Learned::Baseline(_) | Learned::Counts(_) | Learned::Silence(_))
+    {
+        let message = format!(
+            "does not go with an `entity` other than `thing` nor with `distinct`; \
+             those that do are `baseline`, `counts` and `silence`; found `{}`",
+            rule.key()
+        );
+        document.error(fields.at(), &fields.place_of("fleetward"), message);
+        return false;
     }
     let wrong = match (&definition.dimension, &definition.criteria) {
         (Some(_), _) => "metricDimension",

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use fleet::metric::Shape;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Criteria, Definition, Dimension, Profile, Profiles, Rule};
+use super::{Criteria, Definition, Dimension, Profile, Profiles, Rule, judged};
 use crate::{
     criterion::Criterion,
     dimension::{DimensionFilters, Dimensions, Narrowed},
+    learned::absence::Reasons,
     set::{Aggregate, Behavior, Compiled, EntityKind, MetricKey, Part, Test},
 };
 
@@ -79,14 +80,14 @@ fn collected(profile: &Profile, dimensions: &Dimensions, bucket_secs: u32) -> Ve
 }
 
 /// How a dimension narrows a metric; nothing if there is no such dimension.
-fn narrowed(dimension: Option<&Dimension>, dimensions: &Dimensions) -> Option<Option<Narrowed>> {
+pub(super) fn narrowed(dimension: Option<&Dimension>, dimensions: &Dimensions) -> Option<Option<Narrowed>> {
     let Some(Dimension { name, negated }) = dimension else { return Some(None) };
     let bit = dimensions.bit(name)?;
     Some(Some(Narrowed { name: name.as_str().into(), bit, negated: *negated }))
 }
 
 /// The definition of a dimension and its use, for a fingerprint; empty without one.
-fn narrowed_text(narrowed: Option<&Narrowed>, dimensions: &Dimensions) -> String {
+pub(super) fn narrowed_text(narrowed: Option<&Narrowed>, dimensions: &Dimensions) -> String {
     let Some(narrowed) = narrowed else { return String::new() };
     let filters = dimensions.get(&narrowed.name).map(DimensionFilters::canonical).unwrap_or_default();
     format!("\n{} {filters}", if narrowed.negated { "not-in" } else { "in" })
@@ -126,6 +127,7 @@ fn collector(
         window: Some(window),
         aggregate,
         test: Test::Collect,
+        reasons: Reasons::ALL,
         to_alarm: 1,
         to_clear: 1,
         suppress: true,
@@ -142,6 +144,9 @@ fn behavior(
     dimensions: &Dimensions,
     bucket_secs: u32,
 ) -> Option<Behavior> {
+    if let Some(judgement) = &definition.judgement {
+        return judged::behavior(profile, definition, judgement, dimensions, bucket_secs);
+    }
     let criteria = definition.criteria.as_ref()?;
     let test = test(&criteria.rule)?;
     // What names a dimension that does not exist was refused.
@@ -153,7 +158,7 @@ fn behavior(
     let criterion = match &test {
         Test::Fixed(criterion) => criterion.to_string(),
         Test::Percentile { op, statistic } => format!("{} {statistic} of the things watched", op.name()),
-        Test::Collect => String::new(),
+        Test::Learned(_) | Test::Collect => String::new(),
     };
     let expected = match (aggregate, window, definition.distinct) {
         (Aggregate::Distinct, Some(secs), Some(item)) => {
@@ -176,6 +181,7 @@ fn behavior(
         window,
         aggregate,
         test,
+        reasons: definition.reasons,
         to_alarm: criteria.to_alarm,
         to_clear: criteria.to_clear,
         suppress: definition.suppress,
@@ -206,7 +212,7 @@ fn aggregation(
     let bounds_above = match test {
         Test::Fixed(Criterion::Number(number)) => number.op.bounds_above(),
         Test::Fixed(_) => return (Aggregate::Each, None),
-        Test::Percentile { .. } | Test::Collect => true,
+        Test::Percentile { .. } | Test::Learned(_) | Test::Collect => true,
     };
     match metric {
         MetricKey::Aws(metric) => match metric.shape() {
@@ -237,8 +243,11 @@ fn fingerprint(
     of_dimension: &str,
 ) -> u64 {
     let distinct = definition.distinct.map_or_else(String::new, |item| format!(" {}", item.name()));
+    let reasons: Vec<&str> = definition.reasons.names().collect();
+    // As it was before there were reasons, where all of them count.
+    let reasons = if definition.reasons == Reasons::ALL { String::new() } else { reasons.join(",") };
     let text = format!(
-        "{profile}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}{of_dimension}{distinct}",
+        "{profile}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}{of_dimension}{distinct}{reasons}",
         definition.name,
         definition.metric,
         definition.entity.canonical(),

@@ -55,6 +55,40 @@ pub(super) fn read(document: &mut Document<'_>, node: &Node<'_>, metric: Option<
     Read { criteria: whole(), elements }
 }
 
+/// What criteria say beside a judgement under `fleetward`: how datapoints are made and counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runs {
+    pub(super) duration: Option<u32>,
+    pub(super) to_alarm: u8,
+    pub(super) to_clear: u8,
+}
+
+impl Runs {
+    /// Without criteria.
+    pub(super) const USUAL: Self = Self { duration: None, to_alarm: 1, to_clear: 1 };
+}
+
+/// Reads criteria of a behavior whose judgement is under `fleetward`.
+pub(super) fn read_runs(document: &mut Document<'_>, node: &Node<'_>) -> Option<Runs> {
+    let fields = document.fields(node, &KEYS)?;
+    let mut whole = true;
+    for key in KINDS.into_iter().chain(["comparisonOperator"]) {
+        if let Some(node) = fields.get(key) {
+            let message = "is not allowed with a judgement under `fleetward`; leave one of them out".into();
+            document.error(node.at(), node.place(), message);
+            whole = false;
+        }
+    }
+    let to_alarm = consecutive(document, &fields, "consecutiveDatapointsToAlarm");
+    let to_clear = consecutive(document, &fields, "consecutiveDatapointsToClear");
+    let duration = match fields.get("durationSeconds") {
+        Some(node) => duration(document, node).map(Some),
+        None => Some(None),
+    };
+    let runs = Runs { duration: duration?, to_alarm: to_alarm?, to_clear: to_clear? };
+    whole.then_some(runs)
+}
+
 /// Which of the three kinds of criteria it is: exactly one.
 fn kind(document: &mut Document<'_>, fields: &Fields<'_>) -> Option<&'static str> {
     let there: Vec<&'static str> = KINDS.into_iter().filter(|key| fields.has(key)).collect();

@@ -8,8 +8,6 @@ use crate::{
     set::{EntityKind, Item, MetricKey},
 };
 
-const KEYS: [&str; 4] = ["entity", "distinct", "prefixV4", "prefixV6"];
-
 /// What a behavior counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counted {
@@ -20,11 +18,10 @@ pub(super) struct Counted {
 /// Reads the own keys of a behavior; nothing if something about them is wrong.
 pub(super) fn read(
     document: &mut Document<'_>,
-    node: &Node<'_>,
+    fields: &Fields<'_>,
     metric: Option<&MetricKey>,
 ) -> Option<Counted> {
-    let fields = document.fields(node, &KEYS)?;
-    let entity = entity(document, &fields, metric);
+    let entity = entity(document, fields, metric);
     let distinct = match fields.get("distinct") {
         Some(node) => Some(distinct(document, node, metric)?),
         None => None,

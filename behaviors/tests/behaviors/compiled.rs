@@ -186,5 +186,5 @@ fn long_sets_are_shortened_in_messages() {
 
 #[test]
 fn a_slot_is_24_bytes() {
-    assert_eq!(size_of::<Slot>(), 24);
+    assert_eq!(size_of::<Slot>(), 16);
 }

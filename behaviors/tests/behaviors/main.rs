@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod compiled;
 #[cfg(test)]
+mod judged;
+#[cfg(test)]
 mod problems;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod shipped;
+#[cfg(test)]
+mod simulated;
 #[cfg(test)]
 mod verdicts;
 

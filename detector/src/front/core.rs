@@ -32,6 +32,7 @@ use crate::{
     input::SourceId,
     names::{Interner, NotFound, tags},
     output::{Watched, WatchedKind},
+    shard::reason_number,
 };
 
 /// Where an event stands.
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     pub(crate) compiled: Arc<Compiled>,
     /// The dimensions of topics that come again.
     pub(crate) topics: Topics,
+    /// Whether any behavior learns topics; else they are left out.
+    pub(crate) topics_learnt: bool,
     pub(crate) watch_groups: Vec<GroupName>,
     /// Things in the watched groups.
     watched: Members,
@@ -97,6 +100,7 @@ impl Core {
             registry: Registry::default(),
             compiled: Arc::new(compiled),
             topics: Topics::default(),
+            topics_learnt: false,
             watch_groups,
             watched: Members::default(),
             watched_last: BTreeMap::new(),
@@ -129,6 +133,7 @@ impl Core {
                 self.published_from(step, thing, mask, batch);
                 let bits = aws(AwsMetric::NumMessagesSent) | aws(AwsMetric::MessageByteSize);
                 self.messaged(step, thing, (bits, bytes), topic, batch);
+                self.topic_seen(step, thing, topic, batch);
                 self.watched(step, thing, WatchedKind::Published, batch);
             }
             EventKind::Delivery { client, topic, .. } => {
@@ -163,6 +168,17 @@ impl Core {
             let arg = u64::from(secs);
             batch.push_to_all(Op { seq, at, arg, entity: 0, nth: 0, what: What::Boundary, who });
         });
+    }
+
+    /// Tells of a message's topic, if somebody learns topics.
+    #[inline]
+    fn topic_seen(&self, step: Step, thing: Option<u32>, topic: &str, batch: &mut Batch) {
+        if self.topics_learnt
+            && let Some(thing) = thing
+        {
+            let place = batch.add_text(topic);
+            batch.push(step.op(thing, What::Topic, place, Attribution::Certain));
+        }
     }
 
     fn connect(&mut self, step: Step, connect: &Connect<'_>, batch: &mut Batch) {
@@ -202,7 +218,8 @@ impl Core {
         let bits = disconnects(row, secs32(step.at), reason) | aws(AwsMetric::NumDisconnects);
         let address = row.address;
         self.end_session(thing, step.at);
-        batch.push(step.op(thing, What::Disconnect, 0, Attribution::Certain));
+        let reason = reason_number(reason);
+        batch.push(step.op(thing, What::Disconnect, reason, Attribution::Certain));
         let doing = Doing { ip: self.addresses.ip(address), ..Doing::of(bits) };
         self.does(step, thing, doing, batch);
         self.shared(step, thing, before, batch);
@@ -619,6 +636,7 @@ impl Core {
         self.configured = true;
         self.age();
         self.count_shares();
+        self.topics_learnt = self.compiled.learns_topics();
         let mut windows = self.compiled.windows().to_vec();
         windows.push(self.rules.bucket_secs.max(1));
         self.clock.configure(self.rules.lateness_ms.min(Rules::LATENESS_MS_MAX), windows);

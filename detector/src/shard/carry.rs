@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Entity, Shard,
+    arena::{Arena, SavedWords},
     blind::Blind,
     keyed::Keyed,
+    learned,
     marks::Marks,
     presence::Presence,
     slots::Slots,
@@ -48,11 +50,34 @@ pub(crate) fn copy(
     }
 }
 
+/// Copies the words of unchanged behaviors; the others begin anew.
+pub(crate) fn copy_words(
+    (old_set, old): (&BehaviorSet, &[u32]),
+    (new_set, new): (&BehaviorSet, &mut [u32]),
+    mapping: &Mapping,
+) {
+    if new.is_empty() {
+        return;
+    }
+    for (order, from) in (0_u16..).zip(mapping) {
+        let own = new.get_mut(new_set.words_of(order)).unwrap_or_default();
+        let from = from.and_then(|from| old.get(old_set.words_of(from)));
+        match from {
+            // Unchanged behaviors need as many words as before.
+            Some(from) if from.len() == own.len() => own.copy_from_slice(from),
+            _ => own.fill(0),
+        }
+    }
+}
+
 /// Lets behaviors that are new to an entity that is away know that it is.
-pub(crate) fn tell_away(set: &BehaviorSet, run: &mut [Slot], presence: &Presence) {
+pub(crate) fn tell_away(set: &BehaviorSet, (run, words): (&mut [Slot], &mut [u32]), presence: &Presence) {
     let Some(left) = presence.left_at() else { return };
-    for (behavior, slot) in set.behaviors().iter().zip(run) {
-        if behavior.aggregate == Aggregate::Away && slot.is_unseen() {
+    for ((order, behavior), slot) in (0_u16..).zip(set.behaviors()).zip(run) {
+        if behavior.learned().is_some() {
+            let words = words.get_mut(set.words_of(order)).unwrap_or_default();
+            learned::tell_away(behavior, words, left);
+        } else if behavior.aggregate == Aggregate::Away && slot.is_unseen() {
             behavior.observe_left(slot, left);
         }
     }
@@ -67,6 +92,9 @@ pub(crate) struct ShardState {
     /// The slots of the rows, one after the other.
     slots: Vec<Slot>,
     recent: Vec<Recent>,
+    /// Words that each behavior of each set in use needs.
+    widths: Vec<Vec<u32>>,
+    words: SavedWords,
     alarms: Vec<((u32, u16), Alarm)>,
     waiting: Vec<Waiting>,
     blind: Blind,
@@ -86,6 +114,9 @@ pub(crate) struct TableState {
     rows: Vec<(Vec<u8>, Presence)>,
     slots: Vec<Slot>,
     recent: Vec<Recent>,
+    /// Words that each behavior needs.
+    widths: Vec<u32>,
+    words: SavedWords,
     /// By place in `rows`.
     alarms: Vec<((u32, u16), Alarm)>,
     items: Vec<((u32, u16), Items)>,
@@ -95,6 +126,7 @@ impl TableState {
     pub(crate) fn of(table: &Table, group: &Group) -> Self {
         let mut state =
             Self { kind: group.kind.canonical(), fingerprints: fingerprints(&group.set), ..Self::default() };
+        state.widths = widths(&group.set);
         for number in table.in_order() {
             let Some(row) = table.rows.get(number as usize) else { continue };
             let place = u32::try_from(state.rows.len()).unwrap_or(u32::MAX);
@@ -102,6 +134,11 @@ impl TableState {
             let (slots, recent) = table.slots.run(row.slots, group.set.len());
             state.slots.extend_from_slice(slots);
             state.recent.extend_from_slice(recent);
+            match table.words(number, group.set.words()) {
+                // Never used yet.
+                [] => state.words.0.resize(state.words.0.len() + group.set.words(), 0),
+                words => state.words.0.extend_from_slice(words),
+            }
             let own = (number, 0)..=(number, u16::MAX);
             let alarms = table.alarms.range(own.clone());
             state.alarms.extend(alarms.map(|(&(_, order), &alarm)| ((place, order), alarm)));
@@ -139,6 +176,14 @@ pub(crate) fn restore_table(state: &TableState, group: &Group, table: &mut Table
         if let Some(saved) = saved {
             copy(saved, table.slots.run_mut(row.slots, group.set.len()), &mapping);
         }
+        let total: usize = state.widths.iter().map(|&width| width as usize).sum();
+        let from = u32::try_from(index * total).unwrap_or(u32::MAX);
+        let own = table.words_mut(number, group.set.words());
+        own.fill(0);
+        // What does not fit together begins anew.
+        if restore_words((&state.widths, &state.words.0, from), (&group.set, own), &mapping).is_err() {
+            table.words_mut(number, group.set.words()).fill(0);
+        }
     }
     for &((place, order), alarm) in &state.alarms {
         if let (Some(&number), Some(order)) = (numbers.get(place as usize), place_of(order)) {
@@ -161,6 +206,7 @@ struct Row {
     principal: u32,
     set: u32,
     slots: u32,
+    words: u32,
 }
 
 impl Shard {
@@ -205,6 +251,7 @@ impl Shard {
             let set = self.compiled.set(entity.set);
             let number = *numbers.entry(entity.set).or_insert_with(|| {
                 state.sets.push(fingerprints(set));
+                state.widths.push(widths(set));
                 u32::try_from(state.sets.len() - 1).unwrap_or(u32::MAX)
             });
             state.rows.push(Row {
@@ -212,7 +259,9 @@ impl Shard {
                 principal: entity.principal,
                 set: number,
                 slots: u32::try_from(state.slots.len()).unwrap_or(u32::MAX),
+                words: u32::try_from(state.words.0.len()).unwrap_or(u32::MAX),
             });
+            state.words.0.extend_from_slice(self.arena.run(entity.words, set.words()));
             let (slots, recent) = self.slots.run(entity.slots, set.len());
             state.slots.extend_from_slice(slots);
             state.recent.extend_from_slice(recent);
@@ -244,6 +293,10 @@ impl Shard {
             let run = state.slots.get(from..from + old.len()).ok_or("slots are missing")?;
             let recent = state.recent.get(from..from + old.len()).ok_or("datapoints are missing")?;
             copy((run, recent), shard.slots.run_mut(start, set.len()), mapping);
+            let widths = state.widths.get(row.set as usize).ok_or("a behavior set is missing")?;
+            let words = shard.arena.take(set.words()).unwrap_or(u32::MAX);
+            let own = shard.arena.run_mut(words, set.words());
+            restore_words((widths, &state.words.0, row.words), (set, own), mapping)?;
             let number = u32::try_from(number).map_err(|error| error.to_string())?;
             let alarms = state.alarms_of(number);
             for (order, _) in (0_u16..).zip(mapping.iter()).filter(|(_, from)| from.is_some()) {
@@ -261,6 +314,7 @@ impl Shard {
             shard.entities.push(Entity {
                 presence: row.presence,
                 slots: start,
+                words,
                 set: id,
                 principal: row.principal,
             });
@@ -276,6 +330,34 @@ impl Shard {
         }
         Ok(shard)
     }
+}
+
+fn widths(set: &BehaviorSet) -> Vec<u32> {
+    let orders = 0..u16::try_from(set.len()).unwrap_or(u16::MAX);
+    orders.map(|order| u32::try_from(set.words_of(order).len()).unwrap_or(0)).collect()
+}
+
+/// Takes an entity's words of a snapshot, whose behaviors had `widths` and whose first word is at `from`.
+fn restore_words(
+    (widths, saved, from): (&[u32], &[u32], u32),
+    (set, own): (&BehaviorSet, &mut [u32]),
+    mapping: &Mapping,
+) -> Result<(), String> {
+    let total: usize = widths.iter().map(|&width| width as usize).sum();
+    let from = from as usize;
+    let saved = saved.get(from..from + total).ok_or("words are missing")?;
+    for (order, source) in (0_u16..).zip(mapping) {
+        let Some(source) = source.map(usize::from) else { continue };
+        let before = widths.get(..source).ok_or("a behavior's words are missing")?;
+        let start: usize = before.iter().map(|&width| width as usize).sum();
+        let width = widths.get(source).copied().unwrap_or(0) as usize;
+        let own = own.get_mut(set.words_of(order)).unwrap_or_default();
+        if own.len() != width {
+            return Err("a behavior has other words than it had".into());
+        }
+        own.copy_from_slice(saved.get(start..start + width).unwrap_or_default());
+    }
+    Ok(())
 }
 
 fn sorted(waiting: &[Waiting]) -> Vec<Waiting> {
@@ -301,12 +383,12 @@ impl ShardState {
 /// Moves every entity into its new set, into fresh memory. `moved` is told of each entity's mapping.
 pub(crate) fn move_all(
     entities: &mut [Entity],
-    slots: &mut Slots,
+    (slots, arena): (&mut Slots, &mut Arena),
     (old, new): (&Compiled, &Compiled),
     set_of: impl Fn(usize) -> Option<SetId>,
     mut moved: impl FnMut(usize, &Entity, SetId, &Mapping),
 ) {
-    let before = std::mem::take(slots);
+    let (before, words_before) = (std::mem::take(slots), std::mem::take(arena));
     let mut mappings: BTreeMap<(SetId, SetId), Mapping> = BTreeMap::new();
     for (local, entity) in entities.iter_mut().enumerate() {
         let Some(id) = set_of(local) else { continue };
@@ -316,7 +398,11 @@ pub(crate) fn move_all(
         let start = slots.take(new_set.len()).unwrap_or(u32::MAX);
         let (run, recent) = slots.run_mut(start, new_set.len());
         copy(before.run(entity.slots, old_set.len()), (&mut *run, recent), mapping);
-        tell_away(new_set, run, &entity.presence);
+        let words = arena.take(new_set.words()).unwrap_or(u32::MAX);
+        let own = arena.run_mut(words, new_set.words());
+        copy_words((old_set, words_before.run(entity.words, old_set.words())), (new_set, &mut *own), mapping);
+        tell_away(new_set, (run, own), &entity.presence);
+        entity.words = words;
         moved(local, entity, entity.set, mapping);
         entity.slots = start;
         entity.set = id;

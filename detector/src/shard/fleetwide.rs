@@ -56,7 +56,7 @@ impl Shard {
             Test::Percentile { statistic, .. } if behavior.window == Some(secs) => {
                 Some((behavior.fingerprint, statistic))
             }
-            Test::Percentile { .. } | Test::Fixed(_) | Test::Collect => None,
+            Test::Percentile { .. } | Test::Fixed(_) | Test::Learned(_) | Test::Collect => None,
         }
     }
 
@@ -109,6 +109,7 @@ impl Shard {
             alarms: &mut self.alarms,
             waiting: &mut self.waiting,
             marks: &self.marks,
+            blind: &self.blind,
             counts: &mut self.counts,
             out,
         };

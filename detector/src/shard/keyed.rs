@@ -11,9 +11,10 @@ use fleet::time::Timestamp;
 
 use super::{
     SILENCE_SECS, Shard,
+    blind::Blind,
     marks::Marks,
     step::{Out, ShardCounts, Sink, Step, Waiting},
-    table::{Place, Table},
+    table::{Parts, Place, Table},
 };
 use crate::{
     batch::{Batch, KeyedRow, Op, SLICES},
@@ -33,6 +34,7 @@ pub(crate) struct Keyed {
 pub(crate) struct Shared<'a> {
     pub(crate) op: Op,
     pub(crate) marks: &'a Marks,
+    pub(crate) blind: &'a Blind,
     pub(crate) counts: &'a mut ShardCounts,
     pub(crate) out: &'a mut Out,
 }
@@ -46,9 +48,8 @@ impl Shared<'_> {
         row: u32,
         act: impl FnOnce(&mut Step<'_>, &mut BTreeMap<(u32, u16), super::table::Items>) -> R,
     ) -> Option<R> {
-        let Table { rows, slots, alarms, items, .. } = table;
-        let own = rows.get(row as usize)?;
-        let (run, recent) = slots.run_mut(own.slots, group.set.len());
+        let Parts { row: own, run, recent, alarms, items, words } =
+            table.parts(row, group.set.len(), group.set.words())?;
         let mut waiting: Vec<Waiting> = Vec::new();
         let before = self.out.raws.len();
         let sink = Sink {
@@ -58,10 +59,11 @@ impl Shared<'_> {
             alarms,
             waiting: &mut waiting,
             marks: self.marks,
+            blind: self.blind,
             counts: self.counts,
             out: self.out,
         };
-        let mut step = Step { set: &group.set, run, recent, sink };
+        let mut step = Step { set: &group.set, run, recent, words, sink };
         let result = act(&mut step, items);
         debug_assert!(waiting.is_empty(), "nothing but things is compared or collected");
         if self.out.raws.len() > before {
@@ -113,7 +115,7 @@ impl Shard {
         let slice = self.keyed.slices.get_mut(op.entity as usize / self.shards);
         let table = slice.and_then(|slice| slice.get_mut(usize::from(row.group)));
         let (Some(group), Some(table)) = (group, table) else { return };
-        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
+        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
         let number = match table.find(key, row.hash, self.keyed.max) {
             Place::Known(number) => {
                 table.seen(number);
@@ -124,6 +126,7 @@ impl Shard {
                 shared.counts.evicted += 1;
                 shared.invalidate(table, group, number, op.at);
                 table.replace(number, key, row.hash, group.set.len());
+                table.words_mut(number, group.set.words()).fill(0);
                 number
             }
         };
@@ -135,7 +138,7 @@ impl Shard {
 
     /// Windows of `secs` seconds end, which began at `start`.
     pub(super) fn keyed_boundary(&mut self, op: Op, secs: u32, start: Timestamp, blind: bool, out: &mut Out) {
-        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
+        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
         for slice in &mut self.keyed.slices {
             for (group, table) in self.compiled.groups().iter().zip(slice) {
                 let listeners = group.set.windowed(secs);
@@ -155,7 +158,7 @@ impl Shard {
 
     /// Ends the violations of entities that have been silent too long.
     pub(super) fn keyed_silent(&mut self, op: Op, out: &mut Out) {
-        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
+        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
         for slice in &mut self.keyed.slices {
             for (group, table) in self.compiled.groups().iter().zip(slice) {
                 let until = |row: u32| {

@@ -4,10 +4,12 @@
 //! Shard `k` of `n` owns the entities whose number leaves the rest `k` when divided by `n`.
 //! Nothing that it decides depends on other entities, so the number of shards changes nothing.
 
+mod arena;
 mod blind;
 mod carry;
 mod fleetwide;
 mod keyed;
+mod learned;
 mod marks;
 mod presence;
 mod slots;
@@ -24,8 +26,10 @@ use behaviors::{
 };
 use fleet::{metric::AwsMetric, time::Timestamp};
 
+pub(crate) use self::learned::reason_number;
 pub use self::step::ShardCounts;
 use self::{
+    arena::Arena,
     blind::Blind,
     keyed::{Keyed, Shared},
     marks::Marks,
@@ -68,6 +72,7 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
         What::SessionOver
         | What::PublishedFrom
         | What::Seen
+        | What::Topic
         | What::AssignThing
         | What::Retire
         | What::Own
@@ -79,11 +84,13 @@ const fn first_metrics(what: What) -> &'static [AwsMetric] {
     }
 }
 
-/// A thing: 36 bytes, and its slots.
+/// A thing: 40 bytes, its slots, and its words.
 #[derive(Clone, Debug)]
 pub(crate) struct Entity {
     pub(crate) presence: Presence,
     pub(crate) slots: u32,
+    /// Its run in the arena.
+    pub(crate) words: u32,
     pub(crate) set: SetId,
     pub(crate) principal: u32,
 }
@@ -95,6 +102,7 @@ pub struct Shard {
     compiled: Arc<Compiled>,
     entities: Vec<Entity>,
     slots: Slots,
+    arena: Arena,
     alarms: Alarms,
     waiting: Vec<Waiting>,
     blind: Blind,
@@ -113,6 +121,7 @@ impl Shard {
             compiled,
             entities: Vec::new(),
             slots: Slots::default(),
+            arena: Arena::default(),
             alarms: Alarms::new(),
             waiting: Vec::new(),
             blind: Blind::default(),
@@ -209,6 +218,7 @@ impl Shard {
         let Some(entity) = self.entities.get_mut(op.entity as usize / self.shards) else { return };
         let set = self.compiled.set(entity.set);
         let (run, recent) = self.slots.run_mut(entity.slots, set.len());
+        let words = self.arena.run_mut(entity.words, set.words());
         if op.what == What::Connect {
             entity.principal = op.connect_parts().0;
         }
@@ -219,10 +229,11 @@ impl Shard {
             alarms: &mut self.alarms,
             waiting: &mut self.waiting,
             marks: &self.marks,
+            blind: &self.blind,
             counts: &mut self.counts,
             out,
         };
-        let mut step = Step { set, run, recent, sink };
+        let mut step = Step { set, run, recent, words, sink };
         note(&mut entity.presence, op, &mut step);
         observe(op, batch, &mut step);
     }
@@ -234,7 +245,8 @@ impl Shard {
             debug_assert_eq!(local, self.entities.len(), "entities are announced in order");
             let slots = self.slots.take(set.len()).unwrap_or(u32::MAX);
             let presence = Presence::default();
-            self.entities.push(Entity { presence, slots, set: id, principal: NONE });
+            let words = self.arena.take(set.words()).unwrap_or(u32::MAX);
+            self.entities.push(Entity { presence, slots, words, set: id, principal: NONE });
             return;
         };
         if entity.set == id {
@@ -248,9 +260,14 @@ impl Shard {
         let start = self.slots.take(set.len()).unwrap_or(u32::MAX);
         let (run, recent) = self.slots.run_mut(start, set.len());
         carry::copy((&before.0, &before.1), (&mut *run, recent), &mapping);
-        carry::tell_away(set, run, &entity.presence);
+        let before = self.arena.run(entity.words, old.words()).to_vec();
+        self.arena.give_back(entity.words, old.words());
+        let words = self.arena.take(set.words()).unwrap_or(u32::MAX);
+        let own = self.arena.run_mut(words, set.words());
+        carry::copy_words((old, &before), (set, &mut *own), &mapping);
+        carry::tell_away(set, (run, own), &entity.presence);
         let principal = entity.principal;
-        (entity.slots, entity.set) = (start, id);
+        (entity.slots, entity.words, entity.set) = (start, words, id);
         hand_on_waiting(&mut self.waiting, op, old, |waiting| waiting.entity == op.entity, out);
         let mut sink = Sink {
             op,
@@ -259,6 +276,7 @@ impl Shard {
             alarms: &mut self.alarms,
             waiting: &mut self.waiting,
             marks: &self.marks,
+            blind: &self.blind,
             counts: &mut self.counts,
             out,
         };
@@ -277,7 +295,8 @@ impl Shard {
     }
 
     fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Out) {
-        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
+        let Self { shards, compiled, entities, slots, arena, alarms, waiting, blind, marks, counts, keyed } =
+            self;
         for done in std::mem::take(waiting) {
             let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
             if let Some(set) = set {
@@ -290,14 +309,14 @@ impl Shard {
         let moved = |local: usize, entity: &Entity, old_id: SetId, mapping: &carry::Mapping| {
             let number = u32::try_from(global(local)).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
+            let mut sink = Sink { op, entity: number, principal, alarms, waiting, marks, blind, counts, out };
             move_alarms(&mut sink, old.set(old_id), mapping);
         };
-        carry::move_all(entities, slots, (&old, &reassign.compiled), set_of, moved);
+        carry::move_all(entities, (slots, arena), (&old, &reassign.compiled), set_of, moved);
         let fresh = Keyed::new(*shards, &reassign.compiled, reassign.entities_max);
-        let before = std::mem::replace(&mut self.keyed, fresh);
-        let mut shared = Shared { op, marks: &self.marks, counts: &mut self.counts, out };
-        keyed::moved(before, (&old, &reassign.compiled), &mut self.keyed, &mut shared);
+        let before = std::mem::replace(keyed, fresh);
+        let mut shared = Shared { op, marks, blind, counts, out };
+        keyed::moved(before, (&old, &reassign.compiled), keyed, &mut shared);
         self.compiled = Arc::clone(&reassign.compiled);
     }
 
@@ -306,7 +325,9 @@ impl Shard {
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
         let start = op.at.plus_millis(-i64::from(secs) * 1000);
         let blind = self.blind.overlaps(start, op.at);
-        let Self { shards, compiled, entities, slots, alarms, waiting, marks, counts, .. } = self;
+        let blind_now = blind;
+        let Self { shards, compiled, entities, slots, arena, alarms, waiting, blind, marks, counts, .. } =
+            self;
         for (local, entity) in entities.iter().enumerate() {
             let set = compiled.set(entity.set);
             let listeners = set.windowed(secs);
@@ -316,12 +337,13 @@ impl Shard {
             let (run, recent) = slots.run_mut(entity.slots, set.len());
             let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
             let principal = entity.principal;
-            let sink = Sink { op, entity: number, principal, alarms, waiting, marks, counts, out };
-            let present = !blind && entity.presence.within(start, op.at);
-            let mut step = Step { set, run, recent, sink };
-            step.close(listeners, present, blind, Some(&entity.presence));
+            let sink = Sink { op, entity: number, principal, alarms, waiting, marks, blind, counts, out };
+            let present = !blind_now && entity.presence.within(start, op.at);
+            let words = arena.run_mut(entity.words, set.words());
+            let mut step = Step { set, run, recent, words, sink };
+            step.close(listeners, present, blind_now, Some(&entity.presence));
         }
-        self.keyed_boundary(op, secs, start, blind, out);
+        self.keyed_boundary(op, secs, start, blind_now, out);
         self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
             self.invalidate_silent(op, out);
@@ -376,6 +398,7 @@ impl Shard {
                 alarms: &mut self.alarms,
                 waiting: &mut self.waiting,
                 marks: &self.marks,
+                blind: &self.blind,
                 counts: &mut self.counts,
                 out,
             };
@@ -400,6 +423,7 @@ impl Shard {
     pub fn memory(&self) -> usize {
         self.entities.capacity() * size_of::<Entity>()
             + self.slots.memory()
+            + self.arena.memory()
             + self.waiting.capacity() * size_of::<Waiting>()
             + self.keyed.tables().map(table::Table::memory).sum::<usize>()
             // A B-tree's nodes are two thirds full.
@@ -442,12 +466,16 @@ fn note(presence: &mut Presence, op: &Op, step: &mut Step<'_>) {
         What::Connect => {
             presence.connected(op.at);
             step.back();
+            step.session_began();
         }
         What::Disconnect | What::SessionOver => {
             if presence.disconnected(op.at) {
                 step.left();
+                let by_broker = op.what == What::SessionOver;
+                step.session_ended(learned::reason_of(op.arg), by_broker);
             }
         }
+        What::Topic => {}
         // Somebody failed to log in: that is no sign of the thing itself.
         What::AuthFailure => {}
         What::Publish | What::Delivery | What::Denied | What::Seen => {
@@ -479,6 +507,7 @@ fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
             step.number(AwsMetric::NumMessagesReceived, 1.0);
             step.narrowed(AwsMetric::NumMessagesReceived, 1.0, op.message_parts().1);
         }
+        What::Topic => step.topic(batch.text_at(op.arg)),
         What::Connect => {
             step.number(AwsMetric::NumConnectionAttempts, 1.0);
             if let Some(address) = batch.addresses.get(op.connect_parts().1) {
@@ -486,7 +515,7 @@ fn observe(op: &Op, batch: &Batch, step: &mut Step<'_>) {
             }
         }
         What::Own => step.own(op.arg),
-        What::Disconnect => step.number(AwsMetric::NumDisconnects, 1.0),
+        What::Disconnect => step.disconnect(learned::reason_of(op.arg)),
         What::AuthFailure => {
             step.number(AwsMetric::NumAuthorizationFailures, 1.0);
             step.number(AwsMetric::NumConnectionAttempts, 1.0);

@@ -5,15 +5,26 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use behaviors::{
     criterion::ValueKind,
     dimension::Mask,
+    learned::{Learned, known::KnownSet},
     recent::Recent,
     set::{Aggregate, Behavior, BehaviorSet, MetricKey, Test},
     slot::{Change, Datapoint, Deciding, Slot, Value},
 };
-use fleet::{event::Attribution, metric::AwsMetric, report::CustomValue, time::Timestamp};
+use fleet::{
+    event::{Attribution, DisconnectReason},
+    metric::AwsMetric,
+    report::CustomValue,
+    time::Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{marks::Marks, presence::Presence};
+use super::{
+    blind::Blind,
+    learned::{Hashes, of_addresses, of_ports},
+    marks::Marks,
+    presence::Presence,
+};
 use crate::{
     batch::{Batch, Op, ReportRow, slice},
     evidence::{Evidence, EvidencePoint, JournalRange},
@@ -104,6 +115,8 @@ pub struct ShardCounts {
     pub transitions: u64,
     /// Entities other than things that made room for others.
     pub evicted: u64,
+    /// Values that lost their place in a learnt set.
+    pub forgotten: u64,
 }
 
 impl ShardCounts {
@@ -113,6 +126,7 @@ impl ShardCounts {
         self.late += other.late;
         self.transitions += other.transitions;
         self.evicted += other.evicted;
+        self.forgotten += other.forgotten;
     }
 }
 
@@ -125,6 +139,7 @@ pub(crate) struct Sink<'a> {
     pub(crate) alarms: &'a mut Alarms,
     pub(crate) waiting: &'a mut Vec<Waiting>,
     pub(crate) marks: &'a Marks,
+    pub(crate) blind: &'a Blind,
     pub(crate) counts: &'a mut ShardCounts,
     pub(crate) out: &'a mut Out,
 }
@@ -305,6 +320,8 @@ pub(crate) struct Step<'a> {
     pub(crate) set: &'a BehaviorSet,
     pub(crate) run: &'a mut [Slot],
     pub(crate) recent: &'a mut [Recent],
+    /// State of learned judgements.
+    pub(crate) words: &'a mut [u32],
     pub(crate) sink: Sink<'a>,
 }
 
@@ -328,6 +345,10 @@ impl Step<'_> {
             };
             self.sink.counts.datapoints += 1;
             late |= behavior.window.is_some() && slot.is_late(at);
+            if let Test::Learned(rule) = &behavior.test {
+                self.learned_number(order, behavior, rule, value);
+                continue;
+            }
             let (closed, own) = behavior.observe_number(slot, at, value, who);
             for point in [closed, own].iter().flatten() {
                 let recent = self.recent.get_mut(usize::from(order));
@@ -358,6 +379,7 @@ impl Step<'_> {
         listeners: &[u16],
         kind: ValueKind,
         compliant: impl Fn(&Behavior) -> bool,
+        hashes: Hashes<'_>,
         (len, value): (usize, &dyn Fn() -> MetricValue),
     ) {
         for &order in listeners {
@@ -370,6 +392,10 @@ impl Step<'_> {
                 continue;
             }
             self.sink.counts.datapoints += 1;
+            if let Test::Learned(rule) = &behavior.test {
+                self.learned_list(order, behavior, rule, (hashes, Some((len, value))));
+                continue;
+            }
             let verdict = compliant(behavior);
             let point = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
             let recent = self.recent.get_mut(usize::from(order));
@@ -384,6 +410,7 @@ impl Step<'_> {
             listeners,
             ValueKind::Ports,
             compliant,
+            &of_ports(ports),
             (ports.len(), &|| MetricValue::Ports(ports.to_vec())),
         );
     }
@@ -396,7 +423,8 @@ impl Step<'_> {
     fn address_list(&mut self, listeners: &[u16], addresses: &[IpAddr]) {
         let compliant = |behavior: &Behavior| behavior.judge_addresses(addresses);
         let value = || MetricValue::Cidrs(addresses.iter().map(ToString::to_string).collect());
-        self.list(listeners, ValueKind::Addresses, compliant, (addresses.len(), &value));
+        let hashes = of_addresses(addresses);
+        self.list(listeners, ValueKind::Addresses, compliant, &hashes, (addresses.len(), &value));
     }
 
     /// Windows of the listeners end. See [`Behavior::close`] for `present`; `session` is that of a thing.
@@ -418,8 +446,18 @@ impl Step<'_> {
             if blind && away {
                 continue;
             }
+            if let Test::Learned(rule @ (Learned::Silence(_) | Learned::Absence(_) | Learned::Flapping(_))) =
+                &behavior.test
+            {
+                self.passed_one(order, behavior, rule);
+                continue;
+            }
             let present = present || (!blind && session.is_none() && slot.in_alarm());
             if let Some(point) = behavior.close(slot, at, present) {
+                if let Test::Learned(rule) = &behavior.test {
+                    self.settle(order, behavior, rule, &point.deciding);
+                    continue;
+                }
                 let recent = self.recent.get_mut(usize::from(order));
                 self.sink.point(order, behavior, recent, &point, None);
             } else if away
@@ -443,11 +481,23 @@ impl Step<'_> {
         }
     }
 
+    /// Disconnects, for behaviors that count them for this reason.
+    pub(crate) fn disconnect(&mut self, reason: DisconnectReason) {
+        let listeners = self.set.listeners(AwsMetric::NumDisconnects);
+        let counts = |order: &&u16| {
+            let behavior = self.set.behaviors().get(usize::from(**order));
+            behavior.is_some_and(|behavior| behavior.reasons.contains(reason))
+        };
+        let listeners: smallvec::SmallVec<[u16; 8]> = listeners.iter().filter(counts).copied().collect();
+        self.numbers_for(&listeners, 1.0);
+    }
+
     /// The entity came back.
     pub(crate) fn back(&mut self) {
         for &order in self.set.listeners(AwsMetric::DisconnectDuration) {
             if let (Some(behavior), Some(slot)) =
                 (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
+                && behavior.learned().is_none()
                 && let Some(point) = behavior.observe_back(slot, self.sink.op.at)
                 // What is collected is told at the ends of windows.
                 && behavior.test != Test::Collect
@@ -463,6 +513,7 @@ impl Step<'_> {
         for &order in self.set.listeners(AwsMetric::DisconnectDuration) {
             if let (Some(behavior), Some(slot)) =
                 (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
+                && behavior.learned().is_none()
             {
                 behavior.observe_left(slot, self.sink.op.at);
             }
@@ -517,14 +568,20 @@ impl Step<'_> {
                 let numbers = slice(&batch.numbers, range);
                 let compliant = |behavior: &Behavior| behavior.judge_numbers(numbers);
                 let value = || MetricValue::Numbers(numbers.to_vec());
-                self.list(listeners, ValueKind::Numbers, compliant, (numbers.len(), &value));
+                let hashes = |_: &KnownSet, take: &mut dyn FnMut(u32)| {
+                    numbers.iter().for_each(|&number| take(KnownSet::number(number)));
+                };
+                self.list(listeners, ValueKind::Numbers, compliant, &hashes, (numbers.len(), &value));
             }
             CustomValue::StringList(range) => {
                 let ranges = slice(&batch.strings, range);
                 let texts = || ranges.iter().map(|range| text_of(batch, range));
                 let compliant = |behavior: &Behavior| behavior.judge_strings(texts());
                 let value = || MetricValue::Strings(texts().map(str::to_owned).collect());
-                self.list(listeners, ValueKind::Strings, compliant, (ranges.len(), &value));
+                let hashes = |_: &KnownSet, take: &mut dyn FnMut(u32)| {
+                    texts().for_each(|text| take(KnownSet::text(text)));
+                };
+                self.list(listeners, ValueKind::Strings, compliant, &hashes, (ranges.len(), &value));
             }
             CustomValue::IpList(range) => self.address_list(listeners, slice(&batch.addresses, range)),
         }

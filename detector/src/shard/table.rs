@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use behaviors::distinct::Distinct;
+use behaviors::{distinct::Distinct, recent::Recent, slot::Slot};
 use fleet::time::Timestamp;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,8 @@ pub(crate) struct Table {
     pub(crate) slots: Slots,
     pub(crate) alarms: Alarms,
     pub(crate) items: BTreeMap<(u32, u16), Items>,
+    /// Words of learned judgements, a row's after the other's.
+    words: Vec<u32>,
 }
 
 /// Where an entity is to be found.
@@ -83,6 +85,25 @@ pub(crate) enum Place {
     Takes(u32),
 }
 
+/// What a step works on.
+#[derive(Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) row: &'a Row,
+    pub(crate) run: &'a mut [Slot],
+    pub(crate) recent: &'a mut [Recent],
+    pub(crate) alarms: &'a mut Alarms,
+    pub(crate) items: &'a mut BTreeMap<(u32, u16), Items>,
+    pub(crate) words: &'a mut [u32],
+}
+
+fn words_mut(words: &mut Vec<u32>, number: u32, width: usize) -> &mut [u32] {
+    let start = number as usize * width;
+    if words.len() < start + width {
+        words.resize(start + width, 0);
+    }
+    words.get_mut(start..start + width).unwrap_or_default()
+}
+
 impl Default for Table {
     fn default() -> Self {
         let none = Ends { newest: NONE, oldest: NONE };
@@ -94,6 +115,7 @@ impl Default for Table {
             slots: Slots::default(),
             alarms: Alarms::new(),
             items: BTreeMap::new(),
+            words: Vec::new(),
         }
     }
 }
@@ -140,6 +162,25 @@ impl Table {
             self.items.remove(&place);
         }
         self.enter(number, hash);
+    }
+
+    /// The words of a row, of which each has `width`.
+    pub(crate) fn words(&self, number: u32, width: usize) -> &[u32] {
+        let start = number as usize * width;
+        self.words.get(start..start + width).unwrap_or_default()
+    }
+
+    /// The same, to be written; there are enough of them then.
+    pub(crate) fn words_mut(&mut self, number: u32, width: usize) -> &mut [u32] {
+        words_mut(&mut self.words, number, width)
+    }
+
+    /// All parts that a step works on, of the row `number` and with so many slots and words.
+    pub(crate) fn parts(&mut self, number: u32, len: usize, width: usize) -> Option<Parts<'_>> {
+        let Self { rows, slots, alarms, items, words, .. } = self;
+        let row = rows.get(number as usize)?;
+        let (run, recent) = slots.run_mut(row.slots, len);
+        Some(Parts { row, run, recent, alarms, items, words: words_mut(words, number, width) })
     }
 
     fn enter(&mut self, number: u32, hash: u64) {
@@ -231,6 +272,7 @@ impl Table {
             + keys
             + self.index.capacity() * 8
             + self.slots.memory()
+            + self.words.capacity() * 4
             + items
     }
 }

@@ -13,6 +13,8 @@ mod fold;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod learned;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
 mod resume;

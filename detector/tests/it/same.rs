@@ -26,9 +26,28 @@ pub(crate) fn many_rules() -> Rules {
         r#"from: source-ip-address in-cidr-set {"cidrs":["10.0.0.0/31"]} on up"#,
         "many: num-messages-sent less-than p99 in 60 off cmd",
     ]);
+    rules.profiles.push(profile("learned", "all/things", &LEARNED));
     rules.profiles.push(profile("q", "all/unregistered-things", &["sent: num-messages-sent less-than 3"]));
     rules
 }
+
+/// Judgements of every kind, which learn little before they judge.
+const LEARNED: [&str; 14] = [
+    r#"topics: num-messages-sent {"learn":{"learnSeconds":0,"learnObservations":2,"capacity":2}} -"#,
+    r#"usual: num-messages-sent {"baseline":{"learnDatapoints":3,"memoryDatapoints":9,"direction":"both"}} - in 60"#,
+    r#"hourly: message-byte-size {"baseline":{"season":"hour-of-day","learnDatapoints":3}} - in 60"#,
+    r#"weekly: all-bytes-out {"baseline":{"season":"hour-of-week","learnDatapoints":3,"chart":"ewma","falseAlarmsPerDatapoint":0.1}} -"#,
+    r#"shift: all-bytes-out {"baseline":{"learnDatapoints":3,"chart":"cusum","falseAlarmsPerDatapoint":0.1}} - in 60"#,
+    r#"clusters: num-messages-sent {"counts":{"learnDatapoints":3,"falseAlarmsPerDatapoint":0.1}} - in 60"#,
+    r#"ports-known: listening-tcp-ports {"learn":{"learnSeconds":0,"learnObservations":2,"capacity":3}} -"#,
+    r#"home-known: source-ip-address {"learn":{"learnSeconds":0,"learnObservations":1,"remember":false}} -"#,
+    r#"hush: num-messages-sent {"silence":{"seconds":20}} -"#,
+    r#"habit: num-messages-sent {"silence":{"learnHours":2,"atLeastSeconds":20}} -"#,
+    r#"lost: disconnect-duration {"absence":{"graceSeconds":20,"after":["connection-lost"]}} -"#,
+    r#"flaps: num-disconnects {"flapping":{"periodSeconds":60,"most":2,"calm":1}} -"#,
+    r#"unclean: num-disconnects {"disconnects":["connection-lost"]} - in 60 count 1"#,
+    r#"clock: ~clock {"clock":{"offsetSeconds":5,"driftPpm":500}} -"#,
+];
 
 pub(crate) fn registry() -> Registry {
     serde_json::from_str(r#"{"things":{"t1":{},"t2":{}}}"#).unwrap()
@@ -48,7 +67,7 @@ pub(crate) fn script(steps: &[(u16, u8, u8, u16)]) -> String {
             2 | 3 => format!("{event}/{now} fail {ip} {thing}"),
             4 => format!("{event}/{now} fail {ip} {thing} ambiguous"),
             5 => format!("{event}/{now} deny {thing}"),
-            6..=7 => format!("{event}/{now} publish {thing} {number}"),
+            6..=7 => format!("{event}/{now} publish {thing} {number} t/{}", number % 5),
             8..=9 => {
                 let topic = ["dev/t1/up", "dev/t2/up", "cmd/x", "dev/t1/x"][usize::from(number % 4)];
                 format!("{event}/{now} publish {thing} {number} {topic}")
@@ -61,6 +80,15 @@ pub(crate) fn script(steps: &[(u16, u8, u8, u16)]) -> String {
                 number % 7,
             ),
             13 => format!("{now} later {thing}"),
+            18 => format!("{event}/{now} disconnect {thing} connection-lost"),
+            19 => format!(
+                r#"{now} report {thing} {{"listening_tcp_ports":{{"ports":[{{"port":{}}},{{"port":22}}],"total":2}}}}"#,
+                number % 7,
+            ),
+            20 => format!(
+                r#"{now} report {thing} custom {{"clock":[{{"number":{}}}]}}"#,
+                now + if number % 9 == 0 { -9.0 } else { f64::from(number % 7) },
+            ),
             14 => format!("{now} gap {:.0}", (now - 10.0).floor()),
             15 => format!("{now} restart"),
             16 => format!("{now} nonsense"),
@@ -74,7 +102,7 @@ pub(crate) fn script(steps: &[(u16, u8, u8, u16)]) -> String {
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<(u16, u8, u8, u16)>> {
-    proptest::collection::vec((0_u16..100, 0_u8..18, 0_u8..9, 0_u16..1_000), 1..300)
+    proptest::collection::vec((0_u16..100, 0_u8..22, 0_u8..9, 0_u16..1_000), 1..300)
 }
 
 /// Folds a script with so many shards, running them after every `step` lines.
@@ -94,12 +122,13 @@ fn fold(script: &str, shards: usize, step: usize) -> (Vec<Transition>, Engine) {
 #[test]
 fn the_scripts_bring_transitions_of_every_kind() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let tree = proptest::collection::vec((0_u16..100, 0_u8..18, 0_u8..9, 0_u16..1_000), 3_000)
+    let tree = proptest::collection::vec((0_u16..100, 0_u8..22, 0_u8..9, 0_u16..1_000), 20_000)
         .new_tree(&mut runner)
         .unwrap();
     let (transitions, engine) = fold(&script(&proptest::strategy::ValueTree::current(&tree)), 3, 10);
     let text = text(&transitions);
-    for behavior in [
+    let learned = LEARNED.iter().map(|text| text.split_once(':').unwrap().0);
+    let others = [
         "refused",
         "refused-address",
         "attempts",
@@ -117,7 +146,8 @@ fn the_scripts_bring_transitions_of_every_kind() {
         "strange",
         "from",
         "many",
-    ] {
+    ];
+    for behavior in others.into_iter().chain(learned) {
         for kind in ["alarm", "clear"] {
             let found =
                 text.lines().any(|line| line.contains(kind) && line.contains(&format!(" {behavior} ")));

@@ -2,7 +2,7 @@
 //!
 //! A script has one line per input: `SECONDS VERB ARGUMENTS`. `SECONDS` is the event time, with
 //! `/SECONDS` the time of arrival where it differs. Verbs: `connect THING [IP [USER]]`,
-//! `disconnect THING [unclean|timeout|takeover]`, `fail IP CLAIMED [certain|address|ambiguous]`, `deny THING [TOPIC]`,
+//! `disconnect THING [REASON]`, `fail IP CLAIMED [certain|address|ambiguous]`, `deny THING [TOPIC]`,
 //! `publish THING [BYTES [TOPIC]]`, `deliver THING [TOPIC]`, `subscribe THING`, `restart`, `tick`,
 //! `report THING JSON`, `gap FROM`, `nonsense`, `noise`.
 
@@ -90,15 +90,7 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
             user: word(4),
             bridge: false,
         }),
-        "disconnect" => {
-            let reason = match word(3) {
-                Some("unclean") => DisconnectReason::Unclean,
-                Some("timeout") => DisconnectReason::Timeout,
-                Some("takeover") => DisconnectReason::Takeover,
-                _ => DisconnectReason::Clean,
-            };
-            EventKind::Disconnect { client, reason, raw: "" }
-        }
+        "disconnect" => EventKind::Disconnect { client, reason: reason(word(3)), raw: "" },
         "fail" => EventKind::AuthFailure(AuthFailure {
             ip: Some(client).filter(|ip| *ip != "-").map(|ip| ip.parse().unwrap()),
             claimed_client: word(3),
@@ -121,6 +113,18 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
     }
 }
 
+/// The reason of a disconnect by its word in profiles; a clean one without.
+fn reason(word: Option<&str>) -> DisconnectReason {
+    let word = match word {
+        None => return DisconnectReason::Clean,
+        Some("unclean") => "connection-lost",
+        Some("timeout") => "keep-alive-timeout",
+        Some(word) => word,
+    };
+    let known = behaviors::learned::absence::REASONS.into_iter().find(|(name, _)| *name == word);
+    known.unwrap_or_else(|| panic!("unknown reason {word}")).1
+}
+
 /// Seconds with up to three decimals; more are cut off.
 fn time(text: &str) -> Timestamp {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
@@ -133,7 +137,8 @@ pub(crate) fn decoders() -> Decoders {
 }
 
 /// A profile file. Each behavior is `NAME: METRIC OPERATOR VALUE [in SECONDS] [alarm N] [clear N] [by ENTITY]
-/// [prefix N] [distinct ITEM] [on DIMENSION] [off DIMENSION]`, the value as JSON without spaces, or a percentile such as `p99`.
+/// [prefix N] [distinct ITEM] [on DIMENSION] [off DIMENSION]`, the value as JSON without spaces, or a percentile such as
+/// `p99`; or `NAME: METRIC OWN - [in SECONDS] …` with what is under `fleetward`.
 pub(crate) fn profile(name: &str, target: &str, behaviors: &[&str]) -> (String, String) {
     let behaviors: Vec<serde_json::Value> = behaviors.iter().map(|text| behavior(text)).collect();
     let profile = serde_json::json!({
@@ -150,6 +155,9 @@ fn behavior(text: &str) -> serde_json::Value {
     let known = words[0].starts_with("fleetward:");
     let aws = || if known { words[0].to_owned() } else { format!("aws:{}", words[0]) };
     let metric = words[0].strip_prefix('~').map_or_else(aws, str::to_owned);
+    if words[1].starts_with('{') {
+        return learned(name, &metric, &words);
+    }
     let statistic = words[2].starts_with('p').then(|| words[2]);
     let json = if statistic.is_some() { "0" } else { words[2] };
     let value: serde_json::Value = match serde_json::from_str(json).unwrap() {
@@ -196,6 +204,41 @@ fn dimensions() -> (String, String) {
         {"name":"own","type":"TOPIC_FILTER","stringValues":["dev/${iot:ClientId}/#"]},
         {"name":"cmd","type":"TOPIC_FILTER","stringValues":["cmd/#"]}]"#;
     ("dimensions.json".into(), text.into())
+}
+
+/// A behavior with a judgement of our own.
+fn learned(name: &str, metric: &str, words: &[&str]) -> serde_json::Value {
+    let mut own: serde_json::Value = serde_json::from_str(words[1]).unwrap();
+    let (mut criteria, mut dimension) = (serde_json::json!({}), serde_json::Value::Null);
+    for pair in words[3..].chunks(2) {
+        let key = match pair[0] {
+            "in" => "durationSeconds",
+            "alarm" => "consecutiveDatapointsToAlarm",
+            "clear" => "consecutiveDatapointsToClear",
+            "by" => {
+                own["entity"] = pair[1].into();
+                continue;
+            }
+            "on" | "off" => {
+                let operator = if pair[0] == "on" { "IN" } else { "NOT_IN" };
+                dimension = serde_json::json!({"dimensionName": pair[1], "operator": operator});
+                continue;
+            }
+            "count" => {
+                criteria["comparisonOperator"] = "less-than".into();
+                criteria["value"] = serde_json::json!({"count": pair[1].parse::<u64>().unwrap()});
+                continue;
+            }
+            other => panic!("unknown word {other}"),
+        };
+        criteria[key] = pair[1].parse::<u64>().unwrap().into();
+    }
+    let mut behavior =
+        serde_json::json!({"name": name, "metric": metric, "criteria": criteria, "fleetward": own});
+    if !dimension.is_null() {
+        behavior["metricDimension"] = dimension;
+    }
+    behavior
 }
 
 /// Rules of one profile for all things.

@@ -1,0 +1,264 @@
+//! Learned judgements: what they hear of, and what becomes of their verdicts.
+
+use std::{net::IpAddr, sync::Arc};
+
+use behaviors::{
+    learned::{Learned, known::KnownSet, verdict::Verdict},
+    set::{Behavior, Test},
+    slot::{Deciding, Slot, Value},
+};
+use fleet::{
+    event::{Attribution, DisconnectReason},
+    metric::AwsMetric,
+    time::Timestamp,
+};
+
+use super::step::{List, Step};
+use crate::transition::MetricValue;
+
+/// Hashes of the values of a list, as a learnt set wants them.
+pub(crate) type Hashes<'a> = &'a dyn Fn(&KnownSet, &mut dyn FnMut(u32));
+
+/// Words that an operation's reason of a disconnect is written as. The order is written to no file.
+const REASONS: [DisconnectReason; 9] = [
+    DisconnectReason::Unknown,
+    DisconnectReason::Clean,
+    DisconnectReason::Unclean,
+    DisconnectReason::Timeout,
+    DisconnectReason::Takeover,
+    DisconnectReason::Kicked,
+    DisconnectReason::Auth,
+    DisconnectReason::Tls,
+    DisconnectReason::Protocol,
+];
+
+/// The reason of a disconnect as the argument of an operation.
+pub(crate) fn reason_number(reason: DisconnectReason) -> u64 {
+    REASONS.iter().position(|&known| known == reason).unwrap_or(0) as u64
+}
+
+/// And back.
+pub(crate) fn reason_of(number: u64) -> DisconnectReason {
+    let at = usize::try_from(number).unwrap_or(usize::MAX);
+    REASONS.get(at).copied().unwrap_or(DisconnectReason::Unknown)
+}
+
+/// Hashes of ports.
+pub(crate) fn of_ports(ports: &[u16]) -> impl Fn(&KnownSet, &mut dyn FnMut(u32)) {
+    move |_, take| ports.iter().for_each(|&port| take(KnownSet::number(f64::from(port))))
+}
+
+/// Hashes of addresses.
+pub(crate) fn of_addresses(addresses: &[IpAddr]) -> impl Fn(&KnownSet, &mut dyn FnMut(u32)) {
+    move |set, take| addresses.iter().for_each(|&address| take(set.address(address)))
+}
+
+impl Step<'_> {
+    /// A number was observed by a behavior that learns.
+    pub(crate) fn learned_number(
+        &mut self,
+        order: u16,
+        behavior: &Arc<Behavior>,
+        rule: &Learned,
+        value: f64,
+    ) {
+        let (at, who) = (self.sink.op.at, self.sink.op.who);
+        match rule {
+            Learned::Silence(_) => self.heard(order, behavior, rule),
+            Learned::Baseline(_) | Learned::Counts(_) => {
+                let Some(slot) = self.run.get_mut(usize::from(order)) else { return };
+                let (closed, own) = behavior.observe_number(slot, at, value, who);
+                for point in [closed, own].iter().flatten() {
+                    self.settle(order, behavior, rule, &point.deciding);
+                }
+                let words = self.words.get(self.set.words_of(order)).unwrap_or_default();
+                let Some(slot) = self.run.get_mut(usize::from(order)) else { return };
+                if own.is_none()
+                    && let Some(bound) = rule.bound_above(words, slot.start())
+                    && let Some(point) = behavior.decide_early(slot, at, bound)
+                {
+                    self.settle(order, behavior, rule, &point.deciding);
+                }
+            }
+            Learned::Clock(_) if !value.is_nan() => {
+                let deciding = Deciding {
+                    at,
+                    value: Value::Number(value),
+                    attribution: who,
+                    start: at,
+                    limit: behavior.limit(),
+                };
+                self.settle(order, behavior, rule, &deciding);
+            }
+            Learned::Clock(_) | Learned::Known(_) | Learned::Absence(_) | Learned::Flapping(_) => {}
+        }
+    }
+
+    /// Judges a number that its window has gathered, and counts the verdict.
+    pub(crate) fn settle(
+        &mut self,
+        order: u16,
+        behavior: &Arc<Behavior>,
+        rule: &Learned,
+        deciding: &Deciding,
+    ) {
+        let Value::Number(value) = deciding.value else { return };
+        let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+        let Some(slot) = self.run.get(usize::from(order)) else { return };
+        // What a source did not see is missing in the window: that is no sign of too little, and
+        // no lesson. Too much is too much all the same.
+        if behavior.window.is_some() && self.sink.blind.had(deciding.start, deciding.at) {
+            let too_much = rule.bound_above(words, deciding.start).is_some_and(|bound| value > bound);
+            if !too_much {
+                return;
+            }
+        }
+        if let Some((value, verdict)) = rule.number(words, deciding.start, value, slot.in_alarm()) {
+            self.verdict(
+                order,
+                behavior,
+                Deciding { value: Value::Number(value), ..*deciding },
+                verdict,
+                None,
+            );
+        }
+    }
+
+    /// A list was observed by a behavior that learns.
+    pub(crate) fn learned_list(
+        &mut self,
+        order: u16,
+        behavior: &Arc<Behavior>,
+        rule: &Learned,
+        (hashes, list): (Hashes<'_>, List<'_>),
+    ) {
+        let set = match rule {
+            Learned::Silence(_) => return self.heard(order, behavior, rule),
+            Learned::Known(set) => set,
+            Learned::Baseline(_)
+            | Learned::Counts(_)
+            | Learned::Absence(_)
+            | Learned::Flapping(_)
+            | Learned::Clock(_) => return,
+        };
+        let (at, attribution) = (self.sink.op.at, self.sink.op.who);
+        let mut all: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
+        hashes(set, &mut |hash| all.push(hash));
+        let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+        let known = set.observe(words, at, all);
+        self.sink.counts.forgotten += u64::from(known.evicted);
+        let deciding = Deciding { at, value: Value::List, attribution, start: at, limit: behavior.limit() };
+        self.verdict(order, behavior, deciding, known.verdict, list);
+    }
+
+    /// A message was sent on a topic.
+    pub(crate) fn topic(&mut self, topic: &str) {
+        let value = || MetricValue::Strings(vec![topic.to_owned()]);
+        let hashes = |set: &KnownSet, take: &mut dyn FnMut(u32)| take(set.topic(topic));
+        for &order in self.set.listeners(AwsMetric::NumMessagesSent) {
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
+            if let Test::Learned(rule @ Learned::Known(_)) = &behavior.test {
+                self.learned_list(order, behavior, rule, (&hashes, Some((1, &value))));
+            }
+        }
+    }
+
+    /// A sign of life for a behavior that judges silence.
+    #[inline]
+    fn heard(&mut self, order: u16, behavior: &Arc<Behavior>, rule: &Learned) {
+        let Learned::Silence(silence) = rule else { return };
+        let (at, blind_until) = (self.sink.op.at, self.sink.blind.until());
+        let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+        silence.heard(words, at, blind_until);
+        if self.run.get(usize::from(order)).is_some_and(Slot::in_alarm) {
+            self.passed_one(order, behavior, rule);
+        }
+    }
+
+    /// Time has passed for a behavior that judges what only time changes.
+    pub(crate) fn passed_one(&mut self, order: u16, behavior: &Arc<Behavior>, rule: &Learned) {
+        let (at, blind_until) = (self.sink.op.at, self.sink.blind.until());
+        let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+        if let Some((value, verdict)) = rule.passed(words, at, blind_until) {
+            self.number_verdict(order, behavior, value, verdict);
+        }
+    }
+
+    /// A session began.
+    pub(crate) fn session_began(&mut self) {
+        for &order in self.set.of_sessions() {
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
+            let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+            match &behavior.test {
+                Test::Learned(Learned::Absence(rule)) => {
+                    if let Some(verdict) = rule.back(words) {
+                        self.number_verdict(order, behavior, 0.0, verdict);
+                    }
+                }
+                Test::Learned(Learned::Flapping(rule)) => {
+                    let (value, verdict) = rule.changed(words, self.sink.op.at);
+                    self.number_verdict(order, behavior, value, verdict);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A session ended; `by_broker`: with its broker, which is nothing that the thing did.
+    pub(crate) fn session_ended(&mut self, reason: DisconnectReason, by_broker: bool) {
+        for &order in self.set.of_sessions() {
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
+            let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+            match &behavior.test {
+                Test::Learned(Learned::Absence(rule)) => rule.left(words, self.sink.op.at, reason),
+                Test::Learned(Learned::Flapping(rule)) if !by_broker => {
+                    let (value, verdict) = rule.changed(words, self.sink.op.at);
+                    self.number_verdict(order, behavior, value, verdict);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn number_verdict(&mut self, order: u16, behavior: &Arc<Behavior>, value: f64, verdict: Verdict) {
+        let at = self.sink.op.at;
+        let attribution = Attribution::Certain;
+        let deciding =
+            Deciding { at, value: Value::Number(value), attribution, start: at, limit: behavior.limit() };
+        self.verdict(order, behavior, deciding, verdict, None);
+    }
+
+    /// Counts a verdict, and tells what it changed.
+    fn verdict(
+        &mut self,
+        order: u16,
+        behavior: &Arc<Behavior>,
+        deciding: Deciding,
+        verdict: Verdict,
+        list: List<'_>,
+    ) {
+        let (Test::Learned(rule), Some(slot)) = (&behavior.test, self.run.get_mut(usize::from(order))) else {
+            return;
+        };
+        if verdict == Verdict::Learning {
+            return;
+        }
+        let value = match (deciding.value, list) {
+            (Value::Number(number), _) => number,
+            (Value::List, list) => list.map_or(0.0, |(len, _)| len as f64),
+        };
+        let limit = rule.limit(value, verdict);
+        let point = behavior.decide(slot, deciding, !verdict.is_unusual(), limit);
+        let recent = self.recent.get_mut(usize::from(order));
+        self.sink.point(order, behavior, recent, &point, list);
+    }
+}
+
+/// Tells learned behaviors that are new to an entity that is away that it is.
+pub(crate) fn tell_away(behavior: &Behavior, words: &mut [u32], left: Timestamp) {
+    if let Test::Learned(Learned::Absence(rule)) = &behavior.test
+        && words.first() == Some(&0)
+    {
+        rule.left(words, left, DisconnectReason::Unknown);
+    }
+}
