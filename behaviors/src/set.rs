@@ -326,6 +326,16 @@ impl Behavior {
         sent && matches!(self.test, Test::Learned(Learned::Known(_)))
     }
 
+    /// Whether it needs a slot. Judgements that keep no window do not: one word beside their own
+    /// says whether they are in alarm, instead of a slot and its last datapoints.
+    #[must_use]
+    pub const fn needs_slot(&self) -> bool {
+        match &self.test {
+            Test::Learned(rule) => matches!(rule, Learned::Baseline(_) | Learned::Counts(_)),
+            Test::Fixed(_) | Test::Percentile { .. } | Test::Collect => true,
+        }
+    }
+
     /// The learned judgement, if it has one.
     #[must_use]
     #[inline]
@@ -408,7 +418,8 @@ const _: () = assert!(FIRST_OWN_BIT as usize == METRICS && BITS <= 32);
 /// Metrics that brokers tell of: a set of them fits into 32 bits.
 const BITS: usize = METRICS + OwnMetric::ALL.len();
 
-/// Behaviors in the order of profile name, then of the profile; and who listens to what.
+/// Behaviors in the order of profile name, then of the profile, those without a slot after the
+/// others; and who listens to what.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BehaviorSet {
     behaviors: Vec<Arc<Behavior>>,
@@ -422,6 +433,8 @@ pub struct BehaviorSet {
     of_sessions: Vec<u16>,
     /// Where the words of each behavior's learned judgement begin, and where the last ones end.
     words: Vec<u32>,
+    /// Behaviors that need a slot: they come first.
+    slots: usize,
 }
 
 impl BehaviorSet {
@@ -432,6 +445,8 @@ impl BehaviorSet {
     #[must_use]
     pub fn new(mut behaviors: Vec<Arc<Behavior>>) -> Self {
         behaviors.truncate(Self::BEHAVIORS_MAX);
+        behaviors.sort_by_key(|behavior| !behavior.needs_slot());
+        let slots = behaviors.iter().filter(|behavior| behavior.needs_slot()).count();
         let mut by_metric: [Vec<u16>; BITS] = Default::default();
         let mut by_custom: BTreeMap<Arc<str>, Vec<u16>> = BTreeMap::new();
         let mut by_window: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
@@ -450,7 +465,8 @@ impl BehaviorSet {
             }
             let learned = behavior.learned();
             let end = words.last().copied().unwrap_or(0);
-            words.push(end + learned.map_or(0, |rule| u32::try_from(rule.words()).unwrap_or(0)));
+            let own = learned.map_or(0, |rule| rule.words() + usize::from(!behavior.needs_slot()));
+            words.push(end + u32::try_from(own).unwrap_or(0));
             if matches!(learned, Some(Learned::Absence(_) | Learned::Flapping(_))) {
                 of_sessions.push(index);
             }
@@ -460,7 +476,21 @@ impl BehaviorSet {
         }
         let (windows, by_window) = by_window.into_iter().unzip();
         let by_custom = by_custom.into_iter().collect();
-        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window, of_sessions, words }
+        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window, of_sessions, words, slots }
+    }
+
+    /// Slots that an entity needs, for the first behaviors of the set.
+    #[must_use]
+    #[inline]
+    pub const fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Where the word is that stands for the slot of a behavior without one.
+    #[must_use]
+    pub fn state_of(&self, order: u16) -> Option<usize> {
+        let words = self.words_of(order);
+        (usize::from(order) >= self.slots && !words.is_empty()).then(|| words.end - 1)
     }
 
     /// Words of state that an entity needs for its learned judgements.
@@ -489,7 +519,7 @@ impl BehaviorSet {
         &self.behaviors
     }
 
-    /// Number of behaviors, and so of slots that an entity needs.
+    /// Number of behaviors.
     #[must_use]
     pub fn len(&self) -> usize {
         self.behaviors.len()

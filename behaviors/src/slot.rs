@@ -109,6 +109,19 @@ pub enum Value {
 }
 
 impl Slot {
+    /// The slot of a behavior that keeps no window, from the word that stands for it.
+    #[must_use]
+    pub fn from_word(word: u32) -> Self {
+        let [flags, run, ..] = word.to_le_bytes();
+        Self { flags, run, ..Self::default() }
+    }
+
+    /// The word that stands for the slot of a behavior that keeps no window; 0 for a new one.
+    #[must_use]
+    pub const fn word(&self) -> u32 {
+        u32::from_le_bytes([self.flags, self.run, 0, 0])
+    }
+
     /// Begin of the window that observations go to.
     #[must_use]
     pub const fn start(&self) -> Timestamp {

@@ -80,7 +80,10 @@ fn aggregation(metric: &MetricKey, judgement: &Judgement, bucket_secs: u32) -> (
         Learned::Counts(_) => numbers(metric, Direction::Above, judgement.duration, bucket_secs),
         Learned::Known(_) | Learned::Clock(_) => (Aggregate::Each, None),
         Learned::Silence(Silence::Fixed(secs)) => (Aggregate::Away, Some(look_every(*secs))),
-        Learned::Silence(Silence::Habit(habit)) => (Aggregate::Away, Some(look_every(habit.at_least))),
+        // Once a minute is often enough for a habit of hours.
+        Learned::Silence(Silence::Habit(habit)) => {
+            (Aggregate::Away, Some(look_every(habit.at_least.max(240))))
+        }
         Learned::Absence(rule) => (Aggregate::Away, Some(look_every(rule.grace_secs))),
         Learned::Flapping(rule) => (Aggregate::Each, Some(look_every(rule.period_secs))),
     }

@@ -62,7 +62,7 @@ fn defaults() {
         "heartbeat",
         r#"{"silence":{}}"#,
         "heard of as usual, 0.0001 false alarms, learns 24 h, at least 60 s",
-        Some(15),
+        Some(60),
         7,
     );
     check(

@@ -73,11 +73,14 @@ pub(crate) fn copy_words(
 /// Lets behaviors that are new to an entity that is away know that it is.
 pub(crate) fn tell_away(set: &BehaviorSet, (run, words): (&mut [Slot], &mut [u32]), presence: &Presence) {
     let Some(left) = presence.left_at() else { return };
-    for ((order, behavior), slot) in (0_u16..).zip(set.behaviors()).zip(run) {
+    for (order, behavior) in (0_u16..).zip(set.behaviors()) {
         if behavior.learned().is_some() {
             let words = words.get_mut(set.words_of(order)).unwrap_or_default();
             learned::tell_away(behavior, words, left);
-        } else if behavior.aggregate == Aggregate::Away && slot.is_unseen() {
+        } else if let Some(slot) = run.get_mut(usize::from(order))
+            && behavior.aggregate == Aggregate::Away
+            && slot.is_unseen()
+        {
             behavior.observe_left(slot, left);
         }
     }
@@ -92,6 +95,8 @@ pub(crate) struct ShardState {
     /// The slots of the rows, one after the other.
     slots: Vec<Slot>,
     recent: Vec<Recent>,
+    /// Slots of each set in use.
+    lens: Vec<u32>,
     /// Words that each behavior of each set in use needs.
     widths: Vec<Vec<u32>>,
     words: SavedWords,
@@ -114,6 +119,8 @@ pub(crate) struct TableState {
     rows: Vec<(Vec<u8>, Presence)>,
     slots: Vec<Slot>,
     recent: Vec<Recent>,
+    /// Slots of a row.
+    len: u32,
     /// Words that each behavior needs.
     widths: Vec<u32>,
     words: SavedWords,
@@ -126,12 +133,13 @@ impl TableState {
     pub(crate) fn of(table: &Table, group: &Group) -> Self {
         let mut state =
             Self { kind: group.kind.canonical(), fingerprints: fingerprints(&group.set), ..Self::default() };
+        state.len = u32::try_from(group.set.slots()).unwrap_or(u32::MAX);
         state.widths = widths(&group.set);
         for number in table.in_order() {
             let Some(row) = table.rows.get(number as usize) else { continue };
             let place = u32::try_from(state.rows.len()).unwrap_or(u32::MAX);
             state.rows.push((row.key.clone(), row.presence));
-            let (slots, recent) = table.slots.run(row.slots, group.set.len());
+            let (slots, recent) = table.slots.run(row.slots, group.set.slots());
             state.slots.extend_from_slice(slots);
             state.recent.extend_from_slice(recent);
             match table.words(number, group.set.words()) {
@@ -153,17 +161,17 @@ impl TableState {
 /// of behaviors that the group does not have is dropped.
 pub(crate) fn restore_table(state: &TableState, group: &Group, table: &mut Table, max: usize) {
     let mapping = mapping(&state.fingerprints, &group.set);
-    let old_len = state.fingerprints.len();
+    let old_len = state.len as usize;
     let new_place = |order: u16| mapping.iter().position(|&from| from == Some(order));
     let place_of = |order: u16| new_place(order).and_then(|at| u16::try_from(at).ok());
     let mut numbers = Vec::with_capacity(state.rows.len());
     for (index, (key, presence)) in state.rows.iter().enumerate() {
         let hash = xxhash_rust::xxh3::xxh3_64(key);
         let number = match table.find(key, hash, max) {
-            Place::Free => table.add(key, hash, group.set.len()),
+            Place::Free => table.add(key, hash, group.set.slots()),
             // Of fewer places, the newest have them.
             Place::Takes(number) => {
-                table.replace(number, key, hash, group.set.len());
+                table.replace(number, key, hash, group.set.slots());
                 number
             }
             Place::Known(_) => continue,
@@ -174,7 +182,7 @@ pub(crate) fn restore_table(state: &TableState, group: &Group, table: &mut Table
         let run = index * old_len..(index + 1) * old_len;
         let saved = state.slots.get(run.clone()).zip(state.recent.get(run));
         if let Some(saved) = saved {
-            copy(saved, table.slots.run_mut(row.slots, group.set.len()), &mapping);
+            copy(saved, table.slots.run_mut(row.slots, group.set.slots()), &mapping);
         }
         let total: usize = state.widths.iter().map(|&width| width as usize).sum();
         let from = u32::try_from(index * total).unwrap_or(u32::MAX);
@@ -251,6 +259,7 @@ impl Shard {
             let set = self.compiled.set(entity.set);
             let number = *numbers.entry(entity.set).or_insert_with(|| {
                 state.sets.push(fingerprints(set));
+                state.lens.push(u32::try_from(set.slots()).unwrap_or(u32::MAX));
                 state.widths.push(widths(set));
                 u32::try_from(state.sets.len() - 1).unwrap_or(u32::MAX)
             });
@@ -262,7 +271,7 @@ impl Shard {
                 words: u32::try_from(state.words.0.len()).unwrap_or(u32::MAX),
             });
             state.words.0.extend_from_slice(self.arena.run(entity.words, set.words()));
-            let (slots, recent) = self.slots.run(entity.slots, set.len());
+            let (slots, recent) = self.slots.run(entity.slots, set.slots());
             state.slots.extend_from_slice(slots);
             state.recent.extend_from_slice(recent);
         }
@@ -288,11 +297,12 @@ impl Shard {
             let set = shard.compiled.set(id);
             let old = state.sets.get(row.set as usize).ok_or("a behavior set is missing")?;
             let mapping = mappings.entry((of, row.set, id)).or_insert_with(|| mapping(old, set));
-            let start = shard.slots.take(set.len()).unwrap_or(u32::MAX);
+            let start = shard.slots.take(set.slots()).unwrap_or(u32::MAX);
             let from = row.slots as usize;
-            let run = state.slots.get(from..from + old.len()).ok_or("slots are missing")?;
-            let recent = state.recent.get(from..from + old.len()).ok_or("datapoints are missing")?;
-            copy((run, recent), shard.slots.run_mut(start, set.len()), mapping);
+            let len = *state.lens.get(row.set as usize).ok_or("a behavior set is missing")? as usize;
+            let run = state.slots.get(from..from + len).ok_or("slots are missing")?;
+            let recent = state.recent.get(from..from + len).ok_or("datapoints are missing")?;
+            copy((run, recent), shard.slots.run_mut(start, set.slots()), mapping);
             let widths = state.widths.get(row.set as usize).ok_or("a behavior set is missing")?;
             let words = shard.arena.take(set.words()).unwrap_or(u32::MAX);
             let own = shard.arena.run_mut(words, set.words());
@@ -395,9 +405,9 @@ pub(crate) fn move_all(
         let (old_set, new_set) = (old.set(entity.set), new.set(id));
         let mapping =
             mappings.entry((entity.set, id)).or_insert_with(|| mapping(&fingerprints(old_set), new_set));
-        let start = slots.take(new_set.len()).unwrap_or(u32::MAX);
-        let (run, recent) = slots.run_mut(start, new_set.len());
-        copy(before.run(entity.slots, old_set.len()), (&mut *run, recent), mapping);
+        let start = slots.take(new_set.slots()).unwrap_or(u32::MAX);
+        let (run, recent) = slots.run_mut(start, new_set.slots());
+        copy(before.run(entity.slots, old_set.slots()), (&mut *run, recent), mapping);
         let words = arena.take(new_set.words()).unwrap_or(u32::MAX);
         let own = arena.run_mut(words, new_set.words());
         copy_words((old_set, words_before.run(entity.words, old_set.words())), (new_set, &mut *own), mapping);

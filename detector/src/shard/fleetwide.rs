@@ -90,7 +90,7 @@ impl Shard {
         let Some(behavior) = set.behaviors().get(usize::from(order)) else { return };
         let Test::Percentile { op: operator, .. } = behavior.test else { return };
         let Some(limit) = limits.get(&behavior.fingerprint) else { return };
-        let (run, recent) = self.slots.run_mut(entity.slots, set.len());
+        let (run, recent) = self.slots.run_mut(entity.slots, set.slots());
         let Some(slot) = run.get_mut(usize::from(order)) else { return };
         let limit = Limit::one_sided(operator.bounds_above(), limit.bound, limit.source);
         let deciding = Deciding {

@@ -49,7 +49,7 @@ impl Shared<'_> {
         act: impl FnOnce(&mut Step<'_>, &mut BTreeMap<(u32, u16), super::table::Items>) -> R,
     ) -> Option<R> {
         let Parts { row: own, run, recent, alarms, items, words } =
-            table.parts(row, group.set.len(), group.set.words())?;
+            table.parts(row, group.set.slots(), group.set.words())?;
         let mut waiting: Vec<Waiting> = Vec::new();
         let before = self.out.raws.len();
         let sink = Sink {
@@ -84,9 +84,7 @@ impl Shared<'_> {
                 if let Some(behavior) = step.set.behaviors().get(usize::from(order)) {
                     step.sink.invalidate(order, behavior, at, alarm);
                 }
-                if let Some(slot) = step.run.get_mut(usize::from(order)) {
-                    *slot = behaviors::slot::Slot::default();
-                }
+                super::learned::begin_anew(step.set, (&mut *step.run, &mut *step.words), order);
             }
         });
     }
@@ -121,11 +119,11 @@ impl Shard {
                 table.seen(number);
                 number
             }
-            Place::Free => table.add(key, row.hash, group.set.len()),
+            Place::Free => table.add(key, row.hash, group.set.slots()),
             Place::Takes(number) => {
                 shared.counts.evicted += 1;
                 shared.invalidate(table, group, number, op.at);
-                table.replace(number, key, row.hash, group.set.len());
+                table.replace(number, key, row.hash, group.set.slots());
                 table.words_mut(number, group.set.words()).fill(0);
                 number
             }

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use behaviors::{
     learned::{Learned, known::KnownSet, verdict::Verdict},
-    set::{Behavior, Test},
+    set::{Behavior, BehaviorSet, Test},
     slot::{Deciding, Slot, Value},
 };
 use fleet::{
@@ -53,26 +53,36 @@ pub(crate) fn of_addresses(addresses: &[IpAddr]) -> impl Fn(&KnownSet, &mut dyn 
     move |set, take| addresses.iter().for_each(|&address| take(set.address(address)))
 }
 
+/// A behavior forgets its alarm and its window; what it has learnt it keeps.
+pub(crate) fn begin_anew(set: &BehaviorSet, (run, words): (&mut [Slot], &mut [u32]), order: u16) {
+    if let Some(slot) = run.get_mut(usize::from(order)) {
+        *slot = Slot::default();
+    } else if let Some(word) = set.state_of(order).and_then(|at| words.get_mut(at)) {
+        *word = Slot::default().word();
+    }
+}
+
 impl Step<'_> {
-    /// A number was observed by a behavior that learns.
+    /// A number was observed by a behavior that learns. Whether it was late.
     pub(crate) fn learned_number(
         &mut self,
         order: u16,
         behavior: &Arc<Behavior>,
         rule: &Learned,
         value: f64,
-    ) {
+    ) -> bool {
         let (at, who) = (self.sink.op.at, self.sink.op.who);
+        let late = self.run.get(usize::from(order)).is_some_and(|slot| slot.is_late(at));
         match rule {
             Learned::Silence(_) => self.heard(order, behavior, rule),
             Learned::Baseline(_) | Learned::Counts(_) => {
-                let Some(slot) = self.run.get_mut(usize::from(order)) else { return };
+                let Some(slot) = self.run.get_mut(usize::from(order)) else { return false };
                 let (closed, own) = behavior.observe_number(slot, at, value, who);
                 for point in [closed, own].iter().flatten() {
                     self.settle(order, behavior, rule, &point.deciding);
                 }
                 let words = self.words.get(self.set.words_of(order)).unwrap_or_default();
-                let Some(slot) = self.run.get_mut(usize::from(order)) else { return };
+                let Some(slot) = self.run.get_mut(usize::from(order)) else { return late };
                 if own.is_none()
                     && let Some(bound) = rule.bound_above(words, slot.start())
                     && let Some(point) = behavior.decide_early(slot, at, bound)
@@ -92,6 +102,14 @@ impl Step<'_> {
             }
             Learned::Clock(_) | Learned::Known(_) | Learned::Absence(_) | Learned::Flapping(_) => {}
         }
+        late
+    }
+
+    /// Whether an alarm of the behavior is open.
+    fn is_in_alarm(&self, order: u16) -> bool {
+        let slot = self.run.get(usize::from(order)).copied();
+        let word = || self.set.state_of(order).and_then(|at| self.words.get(at)).copied();
+        slot.or_else(|| word().map(Slot::from_word)).is_some_and(|slot| slot.in_alarm())
     }
 
     /// Judges a number that its window has gathered, and counts the verdict.
@@ -103,8 +121,8 @@ impl Step<'_> {
         deciding: &Deciding,
     ) {
         let Value::Number(value) = deciding.value else { return };
+        let in_alarm = self.is_in_alarm(order);
         let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
-        let Some(slot) = self.run.get(usize::from(order)) else { return };
         // What a source did not see is missing in the window: that is no sign of too little, and
         // no lesson. Too much is too much all the same.
         if behavior.window.is_some() && self.sink.blind.had(deciding.start, deciding.at) {
@@ -113,7 +131,7 @@ impl Step<'_> {
                 return;
             }
         }
-        if let Some((value, verdict)) = rule.number(words, deciding.start, value, slot.in_alarm()) {
+        if let Some((value, verdict)) = rule.number(words, deciding.start, value, in_alarm) {
             self.verdict(
                 order,
                 behavior,
@@ -170,7 +188,7 @@ impl Step<'_> {
         let (at, blind_until) = (self.sink.op.at, self.sink.blind.until());
         let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
         silence.heard(words, at, blind_until);
-        if self.run.get(usize::from(order)).is_some_and(Slot::in_alarm) {
+        if self.is_in_alarm(order) {
             self.passed_one(order, behavior, rule);
         }
     }
@@ -237,9 +255,7 @@ impl Step<'_> {
         verdict: Verdict,
         list: List<'_>,
     ) {
-        let (Test::Learned(rule), Some(slot)) = (&behavior.test, self.run.get_mut(usize::from(order))) else {
-            return;
-        };
+        let Test::Learned(rule) = &behavior.test else { return };
         if verdict == Verdict::Learning {
             return;
         }
@@ -248,7 +264,18 @@ impl Step<'_> {
             (Value::List, list) => list.map_or(0.0, |(len, _)| len as f64),
         };
         let limit = rule.limit(value, verdict);
-        let point = behavior.decide(slot, deciding, !verdict.is_unusual(), limit);
+        let compliant = !verdict.is_unusual();
+        let word = self.set.state_of(order).and_then(|at| self.words.get_mut(at));
+        let point = match (self.run.get_mut(usize::from(order)), word) {
+            (Some(slot), _) => behavior.decide(slot, deciding, compliant, limit),
+            (None, Some(word)) => {
+                let mut slot = Slot::from_word(*word);
+                let point = behavior.decide(&mut slot, deciding, compliant, limit);
+                *word = slot.word();
+                point
+            }
+            (None, None) => return,
+        };
         let recent = self.recent.get_mut(usize::from(order));
         self.sink.point(order, behavior, recent, &point, list);
     }

@@ -217,7 +217,7 @@ impl Shard {
     fn happened(&mut self, op: &Op, batch: &Batch, out: &mut Out) {
         let Some(entity) = self.entities.get_mut(op.entity as usize / self.shards) else { return };
         let set = self.compiled.set(entity.set);
-        let (run, recent) = self.slots.run_mut(entity.slots, set.len());
+        let (run, recent) = self.slots.run_mut(entity.slots, set.slots());
         let words = self.arena.run_mut(entity.words, set.words());
         if op.what == What::Connect {
             entity.principal = op.connect_parts().0;
@@ -243,7 +243,7 @@ impl Shard {
         let set = self.compiled.set(id);
         let Some(entity) = self.entities.get_mut(local) else {
             debug_assert_eq!(local, self.entities.len(), "entities are announced in order");
-            let slots = self.slots.take(set.len()).unwrap_or(u32::MAX);
+            let slots = self.slots.take(set.slots()).unwrap_or(u32::MAX);
             let presence = Presence::default();
             let words = self.arena.take(set.words()).unwrap_or(u32::MAX);
             self.entities.push(Entity { presence, slots, words, set: id, principal: NONE });
@@ -254,11 +254,11 @@ impl Shard {
         }
         let old = self.compiled.set(entity.set);
         let mapping = carry::mapping(&carry::fingerprints(old), set);
-        let (slots, recent) = self.slots.run(entity.slots, old.len());
+        let (slots, recent) = self.slots.run(entity.slots, old.slots());
         let before: (Vec<Slot>, Vec<Recent>) = (slots.to_vec(), recent.to_vec());
-        self.slots.give_back(entity.slots, old.len());
-        let start = self.slots.take(set.len()).unwrap_or(u32::MAX);
-        let (run, recent) = self.slots.run_mut(start, set.len());
+        self.slots.give_back(entity.slots, old.slots());
+        let start = self.slots.take(set.slots()).unwrap_or(u32::MAX);
+        let (run, recent) = self.slots.run_mut(start, set.slots());
         carry::copy((&before.0, &before.1), (&mut *run, recent), &mapping);
         let before = self.arena.run(entity.words, old.words()).to_vec();
         self.arena.give_back(entity.words, old.words());
@@ -334,7 +334,7 @@ impl Shard {
             if listeners.is_empty() {
                 continue;
             }
-            let (run, recent) = slots.run_mut(entity.slots, set.len());
+            let (run, recent) = slots.run_mut(entity.slots, set.slots());
             let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
             let principal = entity.principal;
             let sink = Sink { op, entity: number, principal, alarms, waiting, marks, blind, counts, out };
@@ -382,15 +382,13 @@ impl Shard {
         for (number, order, at) in silent {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
             let set = self.compiled.set(entity.set);
-            let (run, _) = self.slots.run_mut(entity.slots, set.len());
+            let (run, _) = self.slots.run_mut(entity.slots, set.slots());
+            let words = self.arena.run_mut(entity.words, set.words());
             let behavior = set.behaviors().get(usize::from(order));
-            let slot = run.get_mut(usize::from(order));
-            let (Some(behavior), Some(slot), Some(alarm)) =
-                (behavior, slot, self.alarms.remove(&(number, order)))
-            else {
+            let (Some(behavior), Some(alarm)) = (behavior, self.alarms.remove(&(number, order))) else {
                 continue;
             };
-            *slot = Slot::default();
+            learned::begin_anew(set, (run, words), order);
             let mut sink = Sink {
                 op,
                 entity: number,

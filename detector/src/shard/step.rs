@@ -338,17 +338,14 @@ impl Step<'_> {
         let (at, who) = (self.sink.op.at, self.sink.op.who);
         let mut late = false;
         for &order in listeners {
-            let (Some(behavior), Some(slot)) =
-                (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
-            else {
-                continue;
-            };
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
             self.sink.counts.datapoints += 1;
-            late |= behavior.window.is_some() && slot.is_late(at);
             if let Test::Learned(rule) = &behavior.test {
-                self.learned_number(order, behavior, rule, value);
+                late |= self.learned_number(order, behavior, rule, value);
                 continue;
             }
+            let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
+            late |= behavior.window.is_some() && slot.is_late(at);
             let (closed, own) = behavior.observe_number(slot, at, value, who);
             for point in [closed, own].iter().flatten() {
                 let recent = self.recent.get_mut(usize::from(order));
@@ -383,11 +380,7 @@ impl Step<'_> {
         (len, value): (usize, &dyn Fn() -> MetricValue),
     ) {
         for &order in listeners {
-            let (Some(behavior), Some(slot)) =
-                (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
-            else {
-                continue;
-            };
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
             if !behavior.takes(kind) {
                 continue;
             }
@@ -396,6 +389,7 @@ impl Step<'_> {
                 self.learned_list(order, behavior, rule, (hashes, Some((len, value))));
                 continue;
             }
+            let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             let verdict = compliant(behavior);
             let point = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
             let recent = self.recent.get_mut(usize::from(order));
@@ -437,11 +431,7 @@ impl Step<'_> {
     ) {
         let at = self.sink.op.at;
         for &order in listeners {
-            let (Some(behavior), Some(slot)) =
-                (self.set.behaviors().get(usize::from(order)), self.run.get_mut(usize::from(order)))
-            else {
-                continue;
-            };
+            let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
             let away = behavior.aggregate == Aggregate::Away;
             if blind && away {
                 continue;
@@ -452,6 +442,7 @@ impl Step<'_> {
                 self.passed_one(order, behavior, rule);
                 continue;
             }
+            let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             let present = present || (!blind && session.is_none() && slot.in_alarm());
             if let Some(point) = behavior.close(slot, at, present) {
                 if let Test::Learned(rule) = &behavior.test {
