@@ -2,7 +2,7 @@
 //!
 //! One rule, one file. Each is plain data (what a profile says of it) and works on a few 32-bit
 //! words of state, whose number it tells and which are all zero at first. Values go in, a
-//! [`Verdict`](verdict::Verdict) comes out; counting violations in a row is the business of
+//! [`Verdict`] comes out; counting violations in a row is the business of
 //! [`crate::slot`]. On the way of a datapoint there is only addition, multiplication, division,
 //! square root and bits, which every machine computes alike.
 

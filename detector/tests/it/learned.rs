@@ -203,3 +203,25 @@ fn what_was_learnt_survives_a_change_of_other_rules() {
     let text = text(&fold(&mut engine, "1130 tick\n1140 tick"));
     assert_eq!(text, "1125 alarm a hush {\"count\":125} certain\n1125 alarm b hush {\"count\":125} certain");
 }
+
+#[test]
+fn a_group_of_all_has_a_level_of_its_own() {
+    // Ten things send once a minute each; then they send three times.
+    let mut script = String::new();
+    for minute in 0..41_u32 {
+        for thing in 0..10 {
+            let times = if minute == 40 { 3 } else { 1 };
+            for n in 0..times {
+                script += &format!("{} publish t{thing}\n", 60_000 + minute * 60 + thing * 5 + n);
+            }
+        }
+    }
+    let own = r#"all: num-messages-sent {"entity":"fleet","baseline":{"learnDatapoints":20}} - in 60"#;
+    let text = |shards| {
+        let mut engine = engine(&rules(&[own]), &Registry::default(), shards);
+        text(&fold(&mut engine, &script))
+    };
+    let one = text(1);
+    assert!(one.contains(" alarm fleet all {\"count\":1") && one.lines().count() == 1, "{one}");
+    assert_eq!(text(7), one);
+}
