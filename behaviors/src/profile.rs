@@ -34,6 +34,7 @@ mod dimension;
 mod document;
 mod entity;
 mod links;
+pub mod mud;
 mod read;
 mod validate;
 mod value;

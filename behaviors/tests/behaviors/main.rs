@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod compiled;
 #[cfg(test)]
+mod mud;
+#[cfg(test)]
 mod problems;
 #[cfg(test)]
 mod properties;
