@@ -3,6 +3,9 @@
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod explain;
 pub mod files;
+pub mod replay;
 pub mod serve;
 pub mod stories;
+pub mod suggest;

@@ -8,10 +8,10 @@ use fleet::store::Table;
 use fleetward::{
     cli::{
         Exit,
-        arguments::{Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
+        arguments::{AlarmsArguments, Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
         check,
         client::{self, Client},
-        datasets, history, output, replay, stories,
+        datasets, explain, history, output, replay, stories, suggest,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -46,11 +46,18 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Datasets(arguments) => datasets::run(&arguments, &serve::environment),
         Command::Stories(arguments) => stories::run(&arguments, &serve::environment),
+        Command::Suggest(arguments) => suggest::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Status(arguments) => ask(&arguments, async |client| {
             let status = client.get("/fleetward/v1/status").await?;
             Ok(output::line(&serde_json::to_string_pretty(&status)?)?)
         }),
-        Command::Alarms(arguments) => list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms"),
+        Command::Alarms(AlarmsArguments { list: arguments, incidents: true }) => {
+            list(&arguments, "incidents", INCIDENT_COLUMNS, "no incidents")
+        }
+        Command::Alarms(AlarmsArguments { list: arguments, incidents: false }) => {
+            list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms")
+        }
         Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
         Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
         Command::Undo(arguments) => {
@@ -80,6 +87,19 @@ const ALARM_COLUMNS: &[(&str, &str)] = &[
     ("EXPECTED", "/expected"),
     ("ATTRIBUTION", "/attribution"),
     ("SINCE", "/startedAt"),
+];
+
+const INCIDENT_COLUMNS: &[(&str, &str)] = &[
+    ("INCIDENT", "/id"),
+    ("PROFILE", "/profile"),
+    ("BEHAVIOR", "/behavior"),
+    ("BEGAN WITH", "/entity"),
+    ("ALARMS", "/alarms"),
+    ("OPEN", "/open"),
+    ("MOST AT ONCE", "/mostOpen"),
+    ("MESSAGES", "/told/messages"),
+    ("SINCE", "/openedAt"),
+    ("OVER", "/closedAt"),
 ];
 
 const TASK_COLUMNS: &[(&str, &str)] = &[

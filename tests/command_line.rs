@@ -7,13 +7,15 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Home, profile, run};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 14] = [
     "serve",
     "check",
     "demo",
     "replay",
     "datasets",
     "stories",
+    "suggest",
+    "explain",
     "status",
     "alarms",
     "tasks",

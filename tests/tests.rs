@@ -29,3 +29,5 @@ mod stories;
 mod story;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tuning;

@@ -7,7 +7,10 @@
 //! | `GET /metrics` | counters in the Prometheus text format | token |
 //! | `GET /fleetward/v1/status` | version, sources, coverage, counters | token |
 //! | `GET /fleetward/v1/alarms` | active violations | token |
-//! | `GET /fleetward/v1/transitions?limit=N` | the newest transitions, newest first | token |
+//! | `GET /fleetward/v1/alarms/ID` | what is stored about one: its transitions, earlier ones of the same entity, tasks, incident | token |
+//! | `GET /fleetward/v1/transitions?limit=N&after=SEQ-ID` | the newest transitions, newest first, or those after a row | token |
+//! | `GET /fleetward/v1/incidents?limit=N` | incidents, newest first | token |
+//! | `GET /fleetward/v1/findings` | blind behaviors, since when and why | token |
 //! | `GET /fleetward/v1/tasks` | mitigation tasks, newest first | token |
 //! | `GET /fleetward/v1/things/THING/metrics/METRIC?from=MILLIS&to=MILLIS` | values of a metric; also `dimension`, `aggregate`, `limit` | token |
 //! | `POST /fleetward/v1/tasks/ID/undo` | undoes a task | token |
@@ -38,11 +41,26 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When the store cannot be read.
     fn alarms(&self, limit: usize) -> Result<Value, ApiError>;
-    /// The newest transitions, at most `limit`, newest first.
+    /// What is stored about the alarm whose violation or transition has the id, or one that begins so.
+    ///
+    /// # Errors
+    /// When there is none or several, or the store cannot be read.
+    fn alarm(&self, id: &str) -> Result<Value, ApiError>;
+    /// The newest transitions, at most `limit`, newest first; with `after`, a row's `SEQ-ID`, those that follow it.
+    ///
+    /// # Errors
+    /// When the store cannot be read or `after` names no row.
+    fn transitions(&self, limit: usize, after: Option<&str>) -> Result<Value, ApiError>;
+    /// Incidents, at most `limit`, newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn transitions(&self, limit: usize) -> Result<Value, ApiError>;
+    fn incidents(&self, limit: usize) -> Result<Value, ApiError>;
+    /// Findings that last.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn findings(&self) -> Result<Value, ApiError>;
     /// Mitigation tasks, at most `limit`, newest first.
     ///
     /// # Errors

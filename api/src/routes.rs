@@ -29,7 +29,10 @@ pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
         .route("/metrics", get(metrics))
         .route("/fleetward/v1/status", get(status))
         .route("/fleetward/v1/alarms", get(alarms))
+        .route("/fleetward/v1/alarms/{id}", get(alarm))
         .route("/fleetward/v1/transitions", get(transitions))
+        .route("/fleetward/v1/incidents", get(incidents))
+        .route("/fleetward/v1/findings", get(findings))
         .route("/fleetward/v1/tasks", get(tasks))
         .route("/fleetward/v1/things/{thing}/metrics/{metric}", get(metric_values))
         .route("/fleetward/v1/tasks/{id}/undo", post(undo))
@@ -78,6 +81,7 @@ async fn status(State(backend): Shared) -> Json<Value> {
 #[derive(Deserialize)]
 struct Listing {
     limit: Option<usize>,
+    after: Option<String>,
 }
 
 impl Listing {
@@ -93,11 +97,25 @@ async fn alarms(State(backend): Shared, Query(listing): Query<Listing>) -> Resul
     backend.alarms(listing.limit()?).map(Json)
 }
 
+/// Reads much of the store, and so on a thread that may wait.
+async fn alarm(State(backend): Shared, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let found = tokio::task::spawn_blocking(move || backend.alarm(&id)).await;
+    found.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
+}
+
 async fn transitions(
     State(backend): Shared,
     Query(listing): Query<Listing>,
 ) -> Result<Json<Value>, ApiError> {
-    backend.transitions(listing.limit()?).map(Json)
+    backend.transitions(listing.limit()?, listing.after.as_deref()).map(Json)
+}
+
+async fn incidents(State(backend): Shared, Query(listing): Query<Listing>) -> Result<Json<Value>, ApiError> {
+    backend.incidents(listing.limit()?).map(Json)
+}
+
+async fn findings(State(backend): Shared) -> Result<Json<Value>, ApiError> {
+    backend.findings().map(Json)
 }
 
 async fn tasks(State(backend): Shared, Query(listing): Query<Listing>) -> Result<Json<Value>, ApiError> {
@@ -118,7 +136,7 @@ async fn metric_values(
     Path((thing, metric)): Path<(String, String)>,
     Query(range): Query<Range>,
 ) -> Result<Json<Value>, ApiError> {
-    let limit = Listing { limit: range.limit.or(Some(LIMIT_MAX)) }.limit()?;
+    let limit = Listing { limit: range.limit.or(Some(LIMIT_MAX)), after: None }.limit()?;
     let Range { from, to, dimension, aggregate, .. } = range;
     backend.metric_values(&MetricValues { thing, metric, dimension, aggregate, from, to, limit }).map(Json)
 }
@@ -164,8 +182,21 @@ mod tests {
         fn alarms(&self, limit: usize) -> Result<Value, ApiError> {
             Ok(json!([limit]))
         }
-        fn transitions(&self, _: usize) -> Result<Value, ApiError> {
+        fn alarm(&self, id: &str) -> Result<Value, ApiError> {
+            if id == "1234" {
+                Ok(json!({"violationId": id}))
+            } else {
+                Err(ApiError::NotFound(format!("no alarm `{id}`")))
+            }
+        }
+        fn transitions(&self, _: usize, _: Option<&str>) -> Result<Value, ApiError> {
             Err(ApiError::Internal("the store is closed".into()))
+        }
+        fn incidents(&self, limit: usize) -> Result<Value, ApiError> {
+            Ok(json!([{"limit": limit}]))
+        }
+        fn findings(&self) -> Result<Value, ApiError> {
+            Ok(json!([{"check": "BEHAVIOR_BLIND_CHECK"}]))
         }
         fn tasks(&self, _: usize) -> Result<Value, ApiError> {
             Ok(json!([]))
@@ -218,6 +249,11 @@ mod tests {
             ("GET", "/fleetward/v1/things/a/metrics/m?from=1&to=2&limit=10001", right, 400, "found 10001"),
             ("GET", "/fleetward/v1/things/a/metrics/m?from=1", right, 400, "to"),
             ("GET", "/fleetward/v1/things/a/metrics/m?from=1&to=2", "", 401, "api-token"),
+            ("GET", "/fleetward/v1/alarms/1234", right, 200, "violationId"),
+            ("GET", "/fleetward/v1/alarms/5678", right, 404, "no alarm `5678`"),
+            ("GET", "/fleetward/v1/incidents?limit=7", right, 200, "\"limit\":7"),
+            ("GET", "/fleetward/v1/incidents", "", 401, "api-token"),
+            ("GET", "/fleetward/v1/findings", right, 200, "BEHAVIOR_BLIND_CHECK"),
             ("POST", "/fleetward/v1/tasks/t1/undo", right, 404, "no task `t1`"),
             ("POST", "/fleetward/v1/tasks/t1/undo", "", 401, "api-token"),
             ("GET", "/fleetward/v1/tasks/t1/undo", right, 405, ""),

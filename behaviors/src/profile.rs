@@ -38,6 +38,7 @@ mod entity;
 mod judged;
 mod learned;
 mod links;
+pub mod mud;
 mod read;
 mod validate;
 mod value;

@@ -145,6 +145,35 @@ pub(crate) fn newest(
     Ok(None)
 }
 
+/// Reads the snapshots of a folder, oldest first, without changing anything there: an engine may
+/// be working in it. `wanted` is asked for each by the last record that it covers; the first that
+/// is wanted and whole is given. Damaged ones are told to `damaged`; one that the engine deletes
+/// meanwhile is passed over.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn oldest(
+    dir: &Path,
+    wanted: impl Fn(u64) -> bool,
+    mut damaged: impl FnMut(SnapshotError),
+) -> Result<Option<Snapshot>, JournalError> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    for (_, path) in list(dir)?.into_iter().filter(|&(seq, _)| wanted(seq)) {
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(JournalError::io(&path, "read")(error)),
+        };
+        match Snapshot::from_bytes(&bytes) {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(found) => damaged(SnapshotError::Damaged { path, found }),
+        }
+    }
+    Ok(None)
+}
+
 /// Finished snapshots, oldest first.
 fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
     let mut all = Vec::new();

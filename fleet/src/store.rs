@@ -65,11 +65,13 @@ pub enum Table {
     DeadLetters = 8,
     /// The append-only log of changes and actions.
     AuditLog = 9,
+    /// Incidents, and which violation belongs to which.
+    Incidents = 10,
 }
 
 impl Table {
     /// All tables in their order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Registry,
         Self::Profiles,
@@ -80,6 +82,7 @@ impl Table {
         Self::Outbox,
         Self::DeadLetters,
         Self::AuditLog,
+        Self::Incidents,
     ];
 
     /// The table's name on disk and in messages.
@@ -96,6 +99,7 @@ impl Table {
             Self::Outbox => "outbox",
             Self::DeadLetters => "dead-letters",
             Self::AuditLog => "audit-log",
+            Self::Incidents => "incidents",
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     alarm::Alarm,
     control::Check,
     guard::{Plan, Planned},
+    incident::{How, Incident, Sample, Taken},
     task::{During, Task, TaskId, TaskState, short_hash},
 };
 
@@ -18,6 +19,10 @@ pub enum Alert {
     Alarm(Box<AlarmAlert>),
     /// Something about a response.
     Notice(Box<Notice>),
+    /// Alarms with one cause, counted.
+    Incident(Box<IncidentAlert>),
+    /// Behaviors became blind, or see again.
+    Coverage(Box<CoverageAlert>),
 }
 
 /// An alarm with what is done about it.
@@ -28,6 +33,83 @@ pub struct AlarmAlert {
     pub alarm: Alarm,
     /// What was decided, one entry per action.
     pub responses: Vec<ResponseNote>,
+    /// The incident that it belongs to, if it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// The incident tells of it: it goes by itself only to sinks that take every alarm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gathered: bool,
+}
+
+/// What a message about an incident says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IncidentMessage {
+    /// There is one.
+    Opened,
+    /// It changed.
+    Update,
+    /// No violation of it is left.
+    Cleared,
+}
+
+impl IncidentMessage {
+    /// The word used in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Update => "update",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// A message about an incident, as of when it entered the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IncidentAlert {
+    /// Stable id of this message.
+    pub id: String,
+    /// What it says.
+    pub kind: IncidentMessage,
+    /// The incident as it was.
+    pub incident: Incident,
+    /// Samples of what is new since the last message.
+    pub fresh: Vec<Sample>,
+}
+
+/// Behaviors became blind, or see again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CoverageAlert {
+    /// Stable id.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Those that became blind, at most [`COVERAGE_MAX`].
+    pub blind: Vec<BehaviorCoverage>,
+    /// How many became blind.
+    pub blind_total: usize,
+    /// Those that see again, at most [`COVERAGE_MAX`].
+    pub seeing: Vec<BehaviorCoverage>,
+    /// How many see again.
+    pub seeing_total: usize,
+}
+
+/// Behaviors that a message about coverage names at most; the rest is counted.
+pub const COVERAGE_MAX: usize = 20;
+
+/// What a behavior sees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BehaviorCoverage {
+    /// Security profile.
+    pub profile: String,
+    /// Behavior.
+    pub behavior: String,
+    /// Why it is blind, or was.
+    pub why: String,
 }
 
 /// What was decided about one action.
@@ -110,20 +192,63 @@ impl Alert {
         match self {
             Self::Alarm(alert) => &alert.alarm.id,
             Self::Notice(notice) => &notice.id,
+            Self::Incident(incident) => &incident.id,
+            Self::Coverage(coverage) => &coverage.id,
         }
     }
 
-    /// Whether it is an alarm; notices are the first to go when a queue is full.
+    /// Whether it is an alarm or speaks for alarms; the others are the first to go when a queue is full.
     #[must_use]
     pub const fn is_alarm(&self) -> bool {
-        matches!(self, Self::Alarm(_))
+        matches!(self, Self::Alarm(_) | Self::Incident(_))
+    }
+
+    /// Whether it is an alarm that its incident tells of.
+    #[must_use]
+    pub const fn is_gathered(&self) -> bool {
+        match self {
+            Self::Alarm(alarm) => alarm.gathered,
+            Self::Notice(_) | Self::Incident(_) | Self::Coverage(_) => false,
+        }
     }
 }
 
 /// The alert for an alarm; `None` where no notification is wanted.
 #[must_use]
 pub fn of_alarm(alarm: &Alarm, responses: Vec<ResponseNote>) -> Option<Alert> {
-    (!alarm.suppressed).then(|| Alert::Alarm(Box::new(AlarmAlert { alarm: alarm.clone(), responses })))
+    (!alarm.suppressed).then(|| {
+        let (incident, gathered) = (None, false);
+        Alert::Alarm(Box::new(AlarmAlert { alarm: alarm.clone(), responses, incident, gathered }))
+    })
+}
+
+/// The alert for an alarm of an incident; `None` where no notification is wanted.
+#[must_use]
+pub fn of_alarm_in(alarm: &Alarm, responses: Vec<ResponseNote>, taken: Taken) -> Option<Alert> {
+    let mut alert = of_alarm(alarm, responses)?;
+    if let Alert::Alarm(own) = &mut alert {
+        own.incident = taken.incident;
+        own.gathered = taken.how == How::Gathered;
+    }
+    Some(alert)
+}
+
+/// The alert that behaviors became blind, or see again, at `at`.
+#[must_use]
+pub fn of_coverage(blind: &[BehaviorCoverage], seeing: &[BehaviorCoverage], at: Timestamp) -> Alert {
+    let mut parts = vec!["coverage".to_owned(), at.millis().to_string()];
+    parts.extend(blind.iter().map(|one| format!("blind {}/{}", one.profile, one.behavior)));
+    parts.extend(seeing.iter().map(|one| format!("sees {}/{}", one.profile, one.behavior)));
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let some = |all: &[BehaviorCoverage]| all.iter().take(COVERAGE_MAX).cloned().collect();
+    Alert::Coverage(Box::new(CoverageAlert {
+        id: short_hash(&parts),
+        at,
+        blind: some(blind),
+        blind_total: blind.len(),
+        seeing: some(seeing),
+        seeing_total: seeing.len(),
+    }))
 }
 
 /// What was decided, for the alarm's own alert.
@@ -233,5 +358,29 @@ pub fn title(alert: &Alert) -> String {
         Alert::Notice(notice) => {
             format!("{}: {} on {}", notice.kind.name(), notice.action, notice.thing)
         }
+        Alert::Incident(alert) => incident_title(alert),
+        Alert::Coverage(alert) => coverage_title(alert),
     }
+}
+
+fn incident_title(alert: &IncidentAlert) -> String {
+    let Incident { profile, behavior, alarms, open, .. } = &alert.incident;
+    let count = match alert.kind {
+        IncidentMessage::Opened | IncidentMessage::Update => format!("{open} of {alarms} alarms last"),
+        IncidentMessage::Cleared => format!("all {alarms} alarms are over"),
+    };
+    format!("incident {}: {profile}/{behavior}, {count}", alert.kind.name())
+}
+
+fn coverage_title(alert: &CoverageAlert) -> String {
+    let part = |what: &str, total: usize, named: &[BehaviorCoverage]| match named {
+        [] => None,
+        [one] if total == 1 => Some(format!("{what}: {}/{}", one.profile, one.behavior)),
+        _ => Some(format!("{what}: {total} behaviors")),
+    };
+    let parts = [
+        part("blind", alert.blind_total, &alert.blind),
+        part("sees again", alert.seeing_total, &alert.seeing),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -15,6 +15,7 @@ pub mod alert;
 pub mod backoff;
 pub mod control;
 pub mod guard;
+pub mod incident;
 pub mod log;
 pub mod outbox;
 pub mod pattern;

@@ -20,6 +20,7 @@ use crate::{
     alert::{self, Alert, ResponseNote},
     control::{BoxFuture, Control, ControlError},
     guard::{self, GuardState, HeldReason},
+    incident::{IncidentDraft, IncidentOptions, Incidents},
     log::{Head, Line, Log, Sealed},
     outbox::{Clock, Outbox},
     rule::Rules,
@@ -119,6 +120,8 @@ pub struct Parts {
     pub clock: Clock,
     /// File of the log of actions.
     pub log: PathBuf,
+    /// How alarms with one cause are told.
+    pub incidents: IncidentOptions,
 }
 
 impl std::fmt::Debug for Parts {
@@ -166,6 +169,7 @@ struct State {
     rules: Arc<Rules>,
     guard: GuardState,
     active: BTreeMap<TaskId, Task>,
+    incidents: Incidents,
     /// Records in the store.
     kept: usize,
     log: Log,
@@ -187,6 +191,7 @@ impl Response {
             rules: Arc::new(rules),
             guard: GuardState::default(),
             active: BTreeMap::new(),
+            incidents: Incidents::open(&*parts.store, parts.incidents)?,
             kept: 0,
             log,
             let_go,
@@ -229,6 +234,33 @@ impl Response {
                 Err(error)
             }
         }
+    }
+
+    /// Sends what is due about incidents, and closes those that are over at the event time
+    /// `event_now`. To be called about once a second; commits only if there is something.
+    ///
+    /// # Errors
+    /// When the store fails; what was due is due again.
+    pub fn tell_incidents(&self, event_now: Timestamp) -> Result<(), TaskError> {
+        let now = (self.parts.clock)();
+        let mut state = self.state();
+        let mut draft = Draft::default();
+        let due = state.incidents.due(now, event_now, &mut draft.incidents);
+        if draft.incidents.is_empty() && due.is_empty() {
+            return Ok(());
+        }
+        draft.alerts.extend(due.into_iter().map(|alert| Alert::Incident(Box::new(alert))));
+        let outcome = self.commit(&mut state, &mut draft, now);
+        if outcome.is_err() {
+            state.incidents = Incidents::open(&*self.parts.store, self.parts.incidents)?;
+        }
+        outcome
+    }
+
+    /// Open incidents, and alarms since the start that belong to none because too many were open.
+    #[must_use]
+    pub fn incident_counts(&self) -> (usize, u64) {
+        self.state().incidents.counts()
     }
 
     /// Undoes a task, or cancels one that was not begun. Done when this returns: the wish is
@@ -340,7 +372,8 @@ impl Response {
                 AlarmKind::AlarmCleared => state.clear(alarm, draft),
                 AlarmKind::AlarmInvalidated => state.invalidate(alarm, draft),
             };
-            draft.alerts.extend(alert::of_alarm(alarm, notes));
+            let taken = state.incidents.take(&*self.parts.store, alarm, &notes, now, &mut draft.incidents)?;
+            draft.alerts.extend(alert::of_alarm_in(alarm, notes, taken));
         }
         Ok(())
     }
@@ -380,6 +413,7 @@ impl Response {
         for task in draft.tasks.values() {
             task.put(&mut batch)?;
         }
+        state.incidents.put(&draft.incidents, &mut batch)?;
         let entries: Vec<_> = draft.lines.drain(..).map(|line| (now, line)).collect();
         let lines = state.keep_lines(&entries, &mut batch)?;
         self.parts.outbox.commit(batch, &draft.alerts)?;
@@ -497,6 +531,7 @@ impl State {
             }
         }
         (self.guard, self.active, self.kept) = (guard, active, kept);
+        self.incidents = Incidents::open(store, self.incidents.options())?;
         Ok(())
     }
 
@@ -592,6 +627,7 @@ struct Draft {
     tasks: BTreeMap<TaskId, Task>,
     alerts: Vec<Alert>,
     lines: Vec<serde_json::Value>,
+    incidents: IncidentDraft,
     added: usize,
     pruned: usize,
     answered: Answered,

@@ -6,7 +6,9 @@ use fleet::time::Timestamp;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{alert::Alert, control::BoxFuture, outbox::OutboxOptions, secret::SecretReader};
+use crate::{
+    alert::Alert, control::BoxFuture, incident::IncidentOptions, outbox::OutboxOptions, secret::SecretReader,
+};
 
 pub mod email;
 pub mod render;
@@ -54,6 +56,8 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
 pub struct AlertOptions {
     /// `[alerts.outbox]`
     pub outbox: OutboxOptions,
+    /// `[alerts.incidents]`
+    pub incidents: IncidentOptions,
     /// `[alerts.webhook.NAME]`
     pub webhook: BTreeMap<String, webhook::WebhookOptions>,
     /// `[alerts.email.NAME]`

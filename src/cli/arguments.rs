@@ -1,11 +1,17 @@
 //! Commands and options, with the help that teaches them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use fleet::time::Timestamp;
+use fleet::{
+    ids::{GroupName, ProfileName},
+    time::Timestamp,
+};
+use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::replay::select::{Moment, moment};
 
 /// Device security anomaly detection and audit beside any MQTT broker.
 #[derive(Debug, Parser)]
@@ -41,8 +47,16 @@ pub enum Command {
     #[command(after_help = "Everything listens on loopback only and is gone at the end.\n\
         fleetward demo --for 40s --json --seed 7 prints one JSON object a line, for scripts.")]
     Demo(DemoArguments),
-    /// Run the engine over a recorded stream at full speed and print transitions as JSON lines.
-    #[command(after_help = "The same input gives the same output, to the byte.")]
+    /// Run the engine over the past at full speed: over recorded events or the journal of a data folder.
+    #[command(
+        after_help = "Prints transitions as JSON lines; the same input gives the same output, to the byte.\n\n\
+        fleetward replay --config fleetward.toml --from 7d --summary\n\
+        fleetward replay --config fleetward.toml --profiles new-profiles --from 7d --diff\n\
+        fleetward replay --data /backup/fleetward --thing pump-17\n\
+        fleetward replay --events events.jsonl --profiles profiles\n\n\
+        The journal is read while an engine runs, too; nothing is changed and no lock is taken. What came\n\
+        before --from is folded and not reported."
+    )]
     Replay(ReplayArguments),
     /// List, check and convert the public data sets that the engine is tried on.
     #[command(
@@ -52,10 +66,25 @@ pub enum Command {
     /// Run the attacks of the public captures against security profiles and print who caught what.
     #[command(after_help = "The same data sets and profiles give the same tables, to the byte.")]
     Stories(StoriesArguments),
+    /// Learn a security profile from what devices did, or make one of a MUD file.
+    #[command(
+        after_help = "The profile goes to standard output and the report to standard error; with --out the profile goes\n\
+        to the file and the report to standard output.\n\n\
+        fleetward suggest --config fleetward.toml --from 14d --out profiles/usual.json\n\
+        fleetward suggest --from-mud bulb.json --address cloud.example.com=203.0.113.0/24\n\n\
+        Exit codes: 3 if nothing can be suggested, or the MUD file names peers without addresses."
+    )]
+    Suggest(SuggestArguments),
+    /// Show what led to an alarm: expected, seen, the values around it, events, earlier alarms, answers.
+    #[command(
+        after_help = "ALARM is the id of a violation or a transition, or the beginning of one, at least 4 digits.\n\
+        The running Fleetward is asked for what it stored; the journal is read from its files."
+    )]
+    Explain(ExplainArguments),
     /// Show what a running Fleetward sees and where it is blind.
     Status(ConfigArguments),
     /// List the active alarms of a running Fleetward.
-    Alarms(ListArguments),
+    Alarms(AlarmsArguments),
     /// List the mitigation tasks of a running Fleetward.
     Tasks(ListArguments),
     /// Show the values of a metric of a thing over time.
@@ -115,18 +144,132 @@ pub struct DemoArguments {
 /// `replay`
 #[derive(Debug, Args)]
 pub struct ReplayArguments {
-    /// Recorded events, one JSON object a line; `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    pub events: PathBuf,
-    /// Folder of security profiles.
+    /// Recorded events, one JSON object a line; `-` is standard input. Needs --profiles.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["data", "config"],
+        conflicts_with_all = ["data", "config", "diff"], requires = "profiles")]
+    pub events: Option<PathBuf>,
+    /// Data folder whose journal is replayed.
     #[arg(long, value_name = "DIR")]
-    pub profiles: PathBuf,
-    /// JSON file of registered things and groups.
-    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// Configuration: names the data folder, the zones of logs, and where the running engine answers.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of security profiles; with a journal they take the place of its own from the start.
+    #[arg(long, value_name = "DIR")]
+    pub profiles: Option<PathBuf>,
+    /// JSON file of registered things and groups, for recorded events; a journal has its own.
+    #[arg(long, value_name = "FILE", requires = "events")]
     pub registry: Option<PathBuf>,
-    /// Width of the datapoint grid for metrics without durationSeconds.
+    /// Width of the datapoint grid for metrics without durationSeconds, for recorded events.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=3600))]
     pub bucket_secs: u32,
+    /// What is reported.
+    #[command(flatten)]
+    pub select: SelectArguments,
+    /// Print a table of alarms by behavior instead of transitions.
+    #[arg(long)]
+    pub summary: bool,
+    /// Print the difference against what was really raised instead of transitions.
+    #[arg(long)]
+    pub diff: bool,
+    /// Print the summary or the difference as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `suggest`
+#[derive(Debug, Args)]
+pub struct SuggestArguments {
+    /// A MUD file (RFC 8520) instead of the past.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "data", "config", "profiles", "window_secs",
+        "metrics", "with_alarms", "target", "from", "to", "things"])]
+    pub from_mud: Option<PathBuf>,
+    /// What a name of the MUD file stands for, such as cloud.example.com=203.0.113.0/24 or
+    /// local-networks=10.0.0.0/8; may be given several times.
+    #[arg(long = "address", value_name = "NAME=NETWORK", value_parser = named_network, requires = "from_mud")]
+    pub addresses: Vec<(String, IpNet)>,
+    /// Recorded events, one JSON object a line; `-` is standard input.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["data", "config", "from_mud"],
+        conflicts_with_all = ["data", "config"])]
+    pub events: Option<PathBuf>,
+    /// Data folder whose journal is learnt from.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Configuration: names the data folder and the zones of logs.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of security profiles for recorded events: what they would alarm is left out.
+    #[arg(long, value_name = "DIR", requires = "events")]
+    pub profiles: Option<PathBuf>,
+    /// JSON file of registered things and groups, for recorded events; a journal has its own.
+    #[arg(long, value_name = "FILE", requires = "events")]
+    pub registry: Option<PathBuf>,
+    /// What is learnt from.
+    #[command(flatten)]
+    pub select: SelectArguments,
+    /// Windows of the suggested behaviors: 1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800 or 3600.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = window)]
+    pub window_secs: u32,
+    /// False alarms by device and month that each behavior may raise.
+    #[arg(long, value_name = "RATE", default_value_t = 0.1, value_parser = false_alarms)]
+    pub target: f64,
+    /// Learn this custom number, too; may be given several times.
+    #[arg(long = "metric", value_name = "NAME")]
+    pub metrics: Vec<String>,
+    /// Also learn from what devices did while they were in alarm.
+    #[arg(long)]
+    pub with_alarms: bool,
+    /// Name of the profile.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<ProfileName>,
+    /// Write the profile to this file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// The alarm, as `fleetward alarms --json` names it, or the beginning of its id.
+    pub alarm: String,
+    /// The configuration file of the running Fleetward.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+    /// A data folder that no Fleetward uses, instead.
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub data: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Columns of the chart; without it those of the terminal.
+    #[arg(long, value_name = "COLUMNS", value_parser = clap::value_parser!(u16).range(40..=400))]
+    pub width: Option<u16>,
+    /// Draw with plain ASCII characters.
+    #[arg(long)]
+    pub ascii: bool,
+    /// Events shown at most, the latest.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub events: u16,
+}
+
+/// A time range, things, groups.
+#[derive(Debug, Args)]
+pub struct SelectArguments {
+    /// From then on, such as 2026-03-01T12:00:00Z, 2026-03-01, or 24h (ago).
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub from: Option<Moment>,
+    /// Until then; written as --from.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub to: Option<Moment>,
+    /// Only this thing, or source address; may be given several times.
+    #[arg(long = "thing", value_name = "NAME")]
+    pub things: Vec<String>,
+    /// Only members of this thing group; may be given several times.
+    #[arg(long = "group", value_name = "NAME")]
+    pub groups: Vec<GroupName>,
 }
 
 /// `datasets`
@@ -247,6 +390,17 @@ pub enum When {
     Ago(i64),
 }
 
+/// `alarms`
+#[derive(Debug, Args)]
+pub struct AlarmsArguments {
+    /// What every listing takes.
+    #[command(flatten)]
+    pub list: ListArguments,
+    /// List incidents instead: alarms with one cause, newest first, those that are over too.
+    #[arg(long)]
+    pub incidents: bool,
+}
+
 /// `undo`
 #[derive(Debug, Args)]
 pub struct UndoArguments {
@@ -273,6 +427,29 @@ fn when(text: &str) -> Result<When, String> {
         None => duration(text)?,
     };
     i64::try_from(ago.as_millis()).map(When::Ago).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// A name and a network, or an address, which is a network of one.
+fn named_network(text: &str) -> Result<(String, IpNet), String> {
+    let wrong = || format!("found `{text}`; expected NAME=NETWORK, such as cloud.example.com=203.0.113.0/24");
+    let (name, network) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let network = network.parse().ok().or_else(|| network.parse::<IpAddr>().ok().map(IpNet::from));
+    let network = network.filter(|_| !name.is_empty()).ok_or_else(wrong)?;
+    Ok((name.to_owned(), network.trunc()))
+}
+
+/// A length of windows that a behavior can have.
+fn window(text: &str) -> Result<u32, String> {
+    const ALLOWED: [u32; 12] = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
+    text.parse().ok().filter(|secs| ALLOWED.contains(secs)).ok_or_else(|| {
+        let allowed: Vec<String> = ALLOWED.iter().map(ToString::to_string).collect();
+        format!("found `{text}`; allowed are {}", allowed.join(", "))
+    })
+}
+
+fn false_alarms(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.000_1..=1000.0).contains(rate));
+    rate.ok_or_else(|| format!("found `{text}`; allowed are 0.0001 to 1000 by device and month"))
 }
 
 /// A duration such as `40s`, `2m`, `1h`, `500ms`; a bare number is seconds.

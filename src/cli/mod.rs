@@ -4,10 +4,13 @@ pub mod arguments;
 pub mod check;
 pub mod client;
 pub mod datasets;
+pub mod explain;
 pub mod history;
 pub mod output;
+pub mod past;
 pub mod replay;
 pub mod stories;
+pub mod suggest;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use brokers::mqtt::settings::{Connection, Identity, Protocol, Settings as MqttSe
 use detector::input::SourceId;
 use fleet::store::Engine;
 use mitigations::{
+    incident::IncidentOptions,
     outbox::OutboxOptions,
     rule::ResponseOptions,
     secret::SecretRef,
@@ -65,6 +66,8 @@ pub struct Settings {
     pub response: ResponseOptions,
     /// Limits of alert delivery.
     pub outbox: OutboxOptions,
+    /// How alarms with one cause are told.
+    pub incidents: IncidentOptions,
     /// Who is told about alarms.
     pub sinks: Vec<Arc<dyn Sink>>,
     /// Address of the local endpoint.
@@ -180,6 +183,7 @@ pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
         control: options.control.mosquitto.map(|control| mosquitto_control(control, check)),
         response: options.response,
         outbox: options.alerts.outbox,
+        incidents: incidents(options.alerts.incidents, check),
         sinks,
         listen: listen(&options.api, check),
         log_level: check.choice(
@@ -284,6 +288,23 @@ fn sinks(options: &mut Options, check: &mut Checker<'_>) -> Vec<Arc<dyn Sink>> {
         }
         Vec::new()
     })
+}
+
+fn incidents(options: IncidentOptions, check: &mut Checker<'_>) -> IncidentOptions {
+    let day = 86_400;
+    let ranges = [
+        ("singles_max", options.singles_max, 1..=10_000),
+        ("window_secs", options.window_secs, 1..=day),
+        ("gather_secs", options.gather_secs, 0..=day),
+        ("update_secs", options.update_secs, 1..=day),
+    ];
+    for (key, found, allowed) in ranges {
+        if !allowed.contains(&found) {
+            let message = format!("found {found}; allowed are {} to {}", allowed.start(), allowed.end());
+            check.error_at(&format!("alerts.incidents.{key}"), message);
+        }
+    }
+    options
 }
 
 fn absolute(path: Option<&mut PathBuf>, check: &Checker<'_>) {

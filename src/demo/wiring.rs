@@ -33,6 +33,7 @@ use fleet::{
     time::Timestamp,
 };
 use mitigations::{
+    incident::IncidentOptions,
     outbox::{Outbox, OutboxOptions},
     response::{Parts, Response, Running},
 };
@@ -218,6 +219,7 @@ fn response(
         groups: Arc::new(groups),
         clock,
         log: dir.join("actions.log"),
+        incidents: IncidentOptions::default(),
     };
     let response = Response::open(parts, definitions.rules, definitions.response.executor)?;
     Ok((response, opened))

@@ -15,13 +15,25 @@ use fleet::{
 };
 use history::Query;
 use mitigations::{
-    outbox::Outbox,
+    incident,
+    outbox::{Outbox, OutboxError},
     response::Response,
     task::{Task, TaskError, TaskId},
 };
 use serde_json::{Value, json};
 
-use super::{health::Health, history::Kept, prometheus, sources::Running};
+use super::{
+    coverage::Away,
+    health::Health,
+    history::Kept,
+    prometheus,
+    sight::{self, Watched},
+    sources::Running,
+};
+use crate::{
+    explain::gather::{self, GatherError},
+    replay::raised,
+};
 
 /// How long `undo` waits for the executor, before it answers with how far it got.
 const UNDO_PATIENCE: Duration = Duration::from_secs(15);
@@ -47,13 +59,29 @@ pub struct Known {
     pub health: Arc<Health>,
     /// Values of metrics, if they are kept.
     pub history: Option<Kept>,
-    /// Coverage and blind behaviors, as JSON; changes on reload.
-    pub coverage: Mutex<Value>,
+    /// What there is to see; changes on reload.
+    pub watched: Mutex<Arc<Watched>>,
+    /// Sources that have been away for a while.
+    pub away: Mutex<Away>,
     /// When this process started.
     pub started_at: Timestamp,
 }
 
 impl Known {
+    /// Takes note of what is away, and keeps the findings of coverage.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn look(&self, away: &Away, now: Timestamp, settled: bool) -> Result<(), OutboxError> {
+        away.clone_into(&mut self.away.lock().unwrap_or_else(PoisonError::into_inner));
+        let watched = self.watched();
+        sight::keep(&*self.store, &self.outbox, &watched.config, &watched.blind(away), (now, settled))
+    }
+
+    fn watched(&self) -> Arc<Watched> {
+        Arc::clone(&self.watched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn newest_tasks(&self, limit: usize) -> Result<Vec<Task>, ApiError> {
         let mut tasks = self.response.tasks(Timestamp::MIN, TASKS_READ_MAX).map_err(internal)?;
         tasks.reverse();
@@ -87,7 +115,9 @@ impl Backend for Known {
 
     fn status(&self) -> Value {
         let counters = self.handle.counters();
-        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let away = self.away.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let coverage = self.watched().as_json(&away);
+        let (incidents, ungrouped) = self.response.incident_counts();
         let (dead, _) = self.outbox.dead_letter_counts();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -108,6 +138,8 @@ impl Backend for Known {
                 "refused": counters.refused,
             },
             "history": self.history.as_ref().map(Kept::as_json),
+            "openIncidents": incidents,
+            "alarmsWithoutIncident": ungrouped,
             "deadLetters": dead,
             "actionsLog": self.response.log_head(),
         })
@@ -117,8 +149,26 @@ impl Backend for Known {
         self.values(Table::Violations, limit)
     }
 
-    fn transitions(&self, limit: usize) -> Result<Value, ApiError> {
-        self.values(Table::Transitions, limit)
+    fn alarm(&self, id: &str) -> Result<Value, ApiError> {
+        gather::gather(&*self.store, id).map_err(|error| match error {
+            GatherError::Malformed(_) => ApiError::Invalid(error.to_string()),
+            GatherError::Unknown { .. } => ApiError::NotFound(error.to_string()),
+            GatherError::Ambiguous { .. } => ApiError::Conflict(error.to_string()),
+            GatherError::Store(_) | GatherError::Record(_) => internal(error),
+        })
+    }
+
+    fn transitions(&self, limit: usize, after: Option<&str>) -> Result<Value, ApiError> {
+        let range = after.map_or_else(|| Ok(KeyRange::all()), raised::after).map_err(ApiError::Invalid)?;
+        raised::page(&*self.store, &range, limit).map_err(internal)
+    }
+
+    fn incidents(&self, limit: usize) -> Result<Value, ApiError> {
+        incident::stored(&*self.store, limit).map(Value::Array).map_err(internal)
+    }
+
+    fn findings(&self) -> Result<Value, ApiError> {
+        sight::findings(&*self.store).map(Value::Array).map_err(internal)
     }
 
     fn tasks(&self, limit: usize) -> Result<Value, ApiError> {

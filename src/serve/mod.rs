@@ -8,6 +8,7 @@ pub mod history;
 pub mod no_control;
 pub mod prometheus;
 pub mod recorder;
+pub mod sight;
 pub mod sources;
 
 use std::{
@@ -61,10 +62,11 @@ use self::{
     health::Health,
     history::Kept,
     recorder::Recorder,
+    sight::Watched,
 };
 use crate::{
     cli::{check, client::TOKEN_FILE},
-    config::settings::Settings,
+    config::settings::{MosquittoLog, Settings},
     files::Definitions,
 };
 
@@ -100,6 +102,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
             groups: Arc::new(groups.clone()),
             clock: Arc::clone(&clock),
             log: settings.data_dir.join(ACTIONS_LOG),
+            incidents: settings.incidents,
         },
         definitions.rules.clone(),
         settings.response.executor,
@@ -112,7 +115,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
     let executor = response.start();
     let mut ties = JoinSet::new();
     let sources = sources::start(&settings, &handle, &clock, &mut ties).await?;
-    let coverage = report_coverage(&settings, &definitions);
+    let watched = watched(config, &settings, &definitions);
     let known = Arc::new(Known {
         handle: handle.clone(),
         store: Arc::clone(&store),
@@ -121,12 +124,15 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         sources,
         health,
         history: kept,
-        coverage: Mutex::new(coverage),
+        watched: Mutex::new(Arc::new(watched)),
+        away: Mutex::default(),
         started_at: clock(),
     });
     let (stopping, stopped) = watch::channel(false);
     let endpoint = start_endpoint(&settings, &known, stopped.clone()).await?;
     ties.spawn(tick(handle.clone(), Arc::clone(&clock)));
+    ties.spawn(tell_incidents(Arc::clone(&response), handle.clone()));
+    let sight = tokio::spawn(sight::watch(Arc::downgrade(&known), Arc::clone(&clock), stopped.clone()));
     ties.spawn(snapshots(handle.clone(), settings.snapshot_every));
     ties.spawn(prune(Arc::clone(&store), Arc::clone(&clock)));
     keep_history(&known, &clock, &mut ties);
@@ -146,6 +152,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
     if let Some(endpoint) = endpoint {
         tokio::time::timeout(STOP_PATIENCE, endpoint).await.ok();
     }
+    tokio::time::timeout(STOP_PATIENCE, sight).await.ok();
     if let Some(known) = Arc::into_inner(known) {
         tokio::time::timeout(STOP_PATIENCE, known.sources.stop()).await.ok();
     }
@@ -169,14 +176,19 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// The decoder of logs, with their zones.
+#[must_use]
+pub fn log_decoder(logs: &[MosquittoLog]) -> LogDecoder {
+    logs.iter().fold(LogDecoder::new(), |decoder, log| {
+        decoder.with_offset(sources::number(&log.name), log.utc_offset_secs)
+    })
+}
+
 /// The decoders of everything that may stand in a journal.
 #[must_use]
-pub fn decoders(settings: &Settings) -> Decoders {
-    let log = settings.mosquitto_log.iter().fold(LogDecoder::new(), |decoder, log| {
-        decoder.with_offset(sources::number(&log.name), log.utc_offset_secs)
-    });
+pub fn decoders(logs: &[MosquittoLog]) -> Decoders {
     Decoders::default()
-        .with(Format::MosquittoLog, Box::new(log))
+        .with(Format::MosquittoLog, Box::new(log_decoder(logs)))
         .with(Format::Lifecycle, Box::new(LifecycleDecoder::new()))
         .with(Format::Recorded, Box::new(RecordedDecoder::new()))
 }
@@ -253,8 +265,9 @@ fn start_engine(
         .collect();
     config.watch_groups = groups.into_iter().collect();
     let registry = with_tasks(definitions.registry.clone(), &response.active());
-    let (handle, outputs) = Runner::open(config, decoders(settings), rules(settings, definitions), registry)
-        .context("cannot start the engine")?;
+    let (handle, outputs) =
+        Runner::open(config, decoders(&settings.mosquitto_log), rules(settings, definitions), registry)
+            .context("cannot start the engine")?;
     let engine_dir = settings.data_dir.join("engine");
     let started = settings
         .history
@@ -283,19 +296,27 @@ fn start_engine(
     Ok((handle, thread, kept))
 }
 
-fn report_coverage(settings: &Settings, definitions: &Definitions) -> serde_json::Value {
-    let sources = coverage::of_sources(settings);
-    let compiled = definitions.profiles.compile(settings.bucket_secs);
-    let blind = coverage::blind(&definitions.profiles, &compiled, &sources);
-    for blind in &blind {
-        tracing::warn!(
-            profile = blind.profile,
-            behavior = blind.behavior,
-            why = blind.why,
-            "a behavior is blind"
-        );
+/// What there is to see, and with what.
+fn watched(config: &Path, settings: &Settings, definitions: &Definitions) -> Watched {
+    Watched {
+        profiles: definitions.profiles.clone(),
+        compiled: definitions.profiles.compile(settings.bucket_secs),
+        sources: coverage::of_sources(settings),
+        config: config.to_owned(),
     }
-    coverage::as_json(&sources, &blind)
+}
+
+/// Messages about incidents, at their pace.
+async fn tell_incidents(response: Arc<Response>, handle: RunnerHandle) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (response, event_now) = (Arc::clone(&response), handle.counters().watermark);
+        match tokio::task::spawn_blocking(move || response.tell_incidents(event_now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "messages about incidents are late"),
+            Err(error) => tracing::error!(%error, "telling of incidents broke off"),
+        }
+    }
 }
 
 async fn start_endpoint(
@@ -411,8 +432,8 @@ async fn reload(config: &Path, known: &Arc<Known>, running: &Settings) {
         return;
     }
     known.response.set_rules(definitions.rules.clone());
-    let coverage = report_coverage(running, &definitions);
-    *known.coverage.lock().unwrap_or_else(PoisonError::into_inner) = coverage;
+    *known.watched.lock().unwrap_or_else(PoisonError::into_inner) =
+        Arc::new(watched(config, running, &definitions));
     tracing::info!(
         profiles = definitions.profiles.len(),
         "profiles, actions, rules and registry are read again"

@@ -71,9 +71,9 @@ enum RecordError {
 
 /// Key of a transition: the newest first, since stores are read forward.
 #[must_use]
-pub fn transition_key(transition: &Transition) -> Vec<u8> {
-    let mut key = (u64::MAX - transition.seq).to_be_bytes().to_vec();
-    key.extend_from_slice(transition.id.as_bytes());
+pub fn transition_key(seq: u64, id: &str) -> Vec<u8> {
+    let mut key = (u64::MAX - seq).to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_bytes());
     key
 }
 
@@ -142,7 +142,10 @@ impl Recorder {
         let mut fresh = VecDeque::new();
         for output in outputs {
             if let Output::Transition(transition) = output
-                && self.store.get(Table::Transitions, &transition_key(transition))?.is_none()
+                && self
+                    .store
+                    .get(Table::Transitions, &transition_key(transition.seq, &transition.id))?
+                    .is_none()
             {
                 fresh.push_back(transition);
             }
@@ -167,7 +170,7 @@ fn put(batch: &mut Batch, transition: &Transition) -> Result<(), serde_json::Err
             batch.delete(Table::Violations, violation);
         }
     }
-    batch.put(Table::Transitions, transition_key(transition), json);
+    batch.put(Table::Transitions, transition_key(transition.seq, &transition.id), json);
     Ok(())
 }
 

@@ -243,6 +243,22 @@ impl Running {
         mqtt.chain(logs).collect()
     }
 
+    /// Sources that deliver nothing at the moment: name and reason. One that only refuses a part
+    /// (a filter, a large message) is not among them.
+    #[must_use]
+    pub fn away(&self) -> super::coverage::Away {
+        let mqtt = self.mqtt.iter().filter_map(|(name, source)| {
+            let status = source.status().borrow().clone();
+            let reason = status.last_failure.as_ref().map_or("connecting", |failure| &failure.message);
+            (!status.is_connected()).then(|| (name.clone(), reason.to_owned()))
+        });
+        let logs = self.logs.iter().filter_map(|(name, tail)| {
+            let ended = (!tail.is_running()).then(|| "it is not read any more".to_owned());
+            Some((name.clone(), tail.status().last_error().or(ended)?))
+        });
+        mqtt.chain(logs).collect()
+    }
+
     /// Counters by source.
     #[must_use]
     pub fn counters(&self) -> Vec<SourceCounters> {

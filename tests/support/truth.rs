@@ -87,7 +87,7 @@ pub(crate) fn assert_same_lines(journaled: &[String], log: &str, last: &str) {
 pub(crate) fn replayed(home: &Home) -> Vec<Transition> {
     let loaded = fleetward::config::load(&home.path("fleetward.toml"), &|_| None);
     let settings = loaded.settings.unwrap_or_else(|| panic!("{:?}", loaded.problems));
-    let mut engine = Engine::new(decoders(&settings), 1, Vec::new());
+    let mut engine = Engine::new(decoders(&settings.mosquitto_log), 1, Vec::new());
     let mut transitions = Vec::new();
     replay::journal(&mut engine, &mut journal(home), None, &mut |transition| transitions.push(transition))
         .unwrap();

@@ -4,6 +4,7 @@
 mod compiled;
 #[cfg(test)]
 mod judged;
+mod mud;
 #[cfg(test)]
 mod problems;
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
         ]
     );
     let by_address = compiled.groups().iter().find(|group| group.kind == EntityKind::ADDRESS).unwrap();
-    assert_eq!(by_address.set.len(), 2);
+    assert_eq!(by_address.set.len(), 3);
     assert!(by_address.set.behaviors().iter().all(|behavior| behavior.entity == EntityKind::ADDRESS));
 }
 

@@ -429,6 +429,14 @@ impl Front {
         Reassign { compiled: Arc::clone(&self.core.compiled), sets, entities_max }
     }
 
+    /// Names of the things that are followed, in the order of their first appearance.
+    pub fn things(&self) -> impl Iterator<Item = &str> {
+        let names = self.core.names.names();
+        let all = (0..u32::try_from(names.len()).unwrap_or(u32::MAX)).filter_map(|index| names.get(index));
+        let things = all.filter_map(|name| name.split_first()).filter(|(tag, _)| **tag == tags::THING);
+        things.filter_map(|(_, text)| std::str::from_utf8(text).ok())
+    }
+
     /// The number of a thing, if it is followed.
     #[must_use]
     pub fn thing(&self, name: &str) -> Option<u32> {

@@ -24,7 +24,7 @@ use fleet::time::Timestamp;
 
 pub use self::{
     error::JournalError,
-    reader::Reader,
+    reader::{Reader, TornTail, oldest},
     record::{BODY_BYTES_MAX, Kind, Record},
 };
 use crate::input::SourceId;

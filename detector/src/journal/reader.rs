@@ -1,4 +1,4 @@
-//! Reads the journal from a seq on.
+//! Reads the journal from a seq on: the engine its own, or somebody else a living engine's.
 
 use std::{
     fs::File,
@@ -14,6 +14,28 @@ use super::{
 
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// How often the folder is listed anew when segments vanish before they could be opened.
+const LISTINGS_MAX: usize = 5;
+
+/// What stands after the last whole record: an engine is writing it, or was killed at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// Segment.
+    pub path: PathBuf,
+    /// Byte offset after the last whole record.
+    pub offset: u64,
+    /// Bytes that were left out.
+    pub bytes: u64,
+}
+
+/// Seq of the oldest record that a folder still holds; nothing if it holds none.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn oldest(dir: &Path) -> Result<Option<u64>, JournalError> {
+    Ok(segment::list(dir)?.first().map(|segment| segment.first))
+}
+
 /// Gives the records of a folder in order, without gaps.
 #[derive(Debug)]
 pub struct Reader {
@@ -22,6 +44,9 @@ pub struct Reader {
     open: Option<Open>,
     next: u64,
     buffer: Vec<u8>,
+    /// Whether another process may be writing, so that the end may be in pieces.
+    shared: bool,
+    torn: Option<TornTail>,
 }
 
 #[derive(Debug)]
@@ -37,6 +62,35 @@ impl Reader {
     /// # Errors
     /// When the folder cannot be read, or `from` is older than what it holds.
     pub fn open(dir: &Path, from: u64) -> Result<Self, JournalError> {
+        Self::begin(dir, from, false)
+    }
+
+    /// As [`Reader::open`], for a folder in which an engine may be working: takes no lock, changes
+    /// nothing, ends at the last whole record of the last segment, and tells in
+    /// [`Reader::torn_tail`] what stands after it. A tail longer than one commit can tear is damage.
+    ///
+    /// # Errors
+    /// As [`Reader::open`]. Old segments that the engine deletes meanwhile are an
+    /// [`JournalError::Io`] or a [`JournalError::Hole`]; the command can be repeated.
+    pub fn open_shared(dir: &Path, from: u64) -> Result<Self, JournalError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match Self::begin(dir, from, true) {
+                Err(JournalError::Io { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound && tried < LISTINGS_MAX => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// What was left out at the end, once [`Reader::next`] has given nothing.
+    #[must_use]
+    pub const fn torn_tail(&self) -> Option<&TornTail> {
+        self.torn.as_ref()
+    }
+
+    fn begin(dir: &Path, from: u64, shared: bool) -> Result<Self, JournalError> {
         let mut segments = segment::list(dir)?;
         let begin = segments.iter().rposition(|segment| segment.first <= from).unwrap_or(0);
         let first = segments.get(begin).map_or(from, |segment| segment.first);
@@ -46,7 +100,7 @@ impl Reader {
         }
         let mut rest = segments.split_off(begin);
         rest.reverse();
-        let mut reader = Self { rest, open: None, next: first, buffer: Vec::new() };
+        let mut reader = Self { rest, open: None, next: first, buffer: Vec::new(), shared, torn: None };
         while reader.next < from && reader.next()?.is_some() {}
         Ok(reader)
     }
@@ -59,13 +113,15 @@ impl Reader {
     #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
         loop {
-            if self.open.is_none() && !self.open_next()? {
+            if self.torn.is_some() || (self.open.is_none() && !self.open_next()?) {
                 return Ok(None);
             }
-            if self.fill()? {
-                break;
+            match self.fill().and_then(|filled| if filled { self.check().map(|()| true) } else { Ok(false) })
+            {
+                Ok(true) => break,
+                Ok(false) => self.open = None,
+                Err(damage) => self.tear(damage)?,
             }
-            self.open = None;
         }
         let next = self.next;
         match record::decode(&self.buffer) {
@@ -84,6 +140,40 @@ impl Reader {
         }
     }
 
+    /// Whether the buffer holds the record that should follow. For shared reading only; else
+    /// [`Reader::next`] finds it out by itself.
+    fn check(&self) -> Result<(), JournalError> {
+        if !self.shared || !self.rest.is_empty() {
+            return Ok(());
+        }
+        match record::decode(&self.buffer) {
+            Ok((record, _)) if record.seq == self.next => Ok(()),
+            Ok(_) => Err(corrupt(self.open.as_ref(), &Damage::Checksum)),
+            Err(damage) => Err(corrupt(self.open.as_ref(), &damage)),
+        }
+    }
+
+    /// Takes damage at the end of the last segment for what an engine is writing, or was when it
+    /// was killed; gives back damage that neither can explain.
+    fn tear(&mut self, damage: JournalError) -> Result<(), JournalError> {
+        let (path, offset) = match &damage {
+            JournalError::Corrupt { path, offset, .. } if self.shared && self.rest.is_empty() => {
+                (path.clone(), *offset)
+            }
+            _ => return Err(damage),
+        };
+        let bytes = std::fs::read(&path).map_err(JournalError::io(&path, "read"))?;
+        let end = usize::try_from(offset).unwrap_or(usize::MAX);
+        let far = segment::last_record_after(&bytes, end.saturating_add(1), self.next);
+        if far.is_some_and(|far| far.saturating_sub(end) > super::COMMIT_BYTES_MAX) {
+            return Err(damage);
+        }
+        self.open = None;
+        let bytes = (bytes.len() as u64).saturating_sub(offset);
+        self.torn = Some(TornTail { path, offset, bytes });
+        Ok(())
+    }
+
     fn open_next(&mut self) -> Result<bool, JournalError> {
         let Some(segment) = self.rest.pop() else { return Ok(false) };
         if segment.first != self.next {
@@ -95,6 +185,10 @@ impl Reader {
         let mut header = [0; 16];
         let got = read_up_to(&mut file, &mut header).map_err(JournalError::io(&path, "read"))?;
         if got < header.len() && self.rest.is_empty() {
+            return Ok(false);
+        }
+        if self.shared && self.rest.is_empty() && header.iter().all(|&byte| byte == 0) {
+            self.torn = Some(TornTail { path, offset: 0, bytes: header.len() as u64 });
             return Ok(false);
         }
         if header != segment::header(segment.first) {

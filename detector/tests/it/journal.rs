@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use detector::{
     input::{Format, SourceId},
-    journal::{Entry, Journal, JournalError, Kind, Reader},
+    journal::{self, Entry, Journal, JournalError, Kind, Reader},
 };
 use fleet::time::Timestamp;
 use proptest::prelude::*;
@@ -235,4 +235,124 @@ proptest! {
         write(dir.path(), 1 << 20, &[b"more".to_vec()]);
         prop_assert_eq!(read(dir.path(), next).unwrap(), vec![b"more".to_vec()]);
     }
+}
+
+fn read_shared(dir: &Path, from: u64) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
+    let mut reader = Reader::open_shared(dir, from)?;
+    let mut payloads = Vec::new();
+    while let Some(record) = reader.next()? {
+        payloads.push(record.payload.to_vec());
+    }
+    assert!(reader.next()?.is_none(), "the end stays the end");
+    Ok((payloads, reader.torn_tail().map_or(0, |torn| torn.bytes)))
+}
+
+#[test]
+fn a_shared_reader_needs_no_lock_and_changes_nothing() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    let _held = open(dir.path(), 300);
+    let before = files(dir.path(), "seg");
+    assert_eq!(read_shared(dir.path(), 1).unwrap(), (payloads(20), 0));
+    assert_eq!(read_shared(dir.path(), 15).unwrap().0, payloads(20).get(14..).unwrap());
+    assert_eq!(files(dir.path(), "seg"), before);
+    assert_eq!(journal::oldest(dir.path()).unwrap(), Some(1));
+    let empty = TempDir::new().unwrap();
+    assert_eq!(journal::oldest(empty.path()).unwrap(), None);
+    assert_eq!(read_shared(empty.path(), 0).unwrap(), (vec![], 0));
+}
+
+/// Wherever the last write stopped, what is whole is read, and what is torn is told and left alone.
+#[test]
+fn a_shared_reader_ends_at_the_last_whole_record_wherever_the_tail_is_torn() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 1 << 20, &payloads(5));
+    let path = files(dir.path(), "seg").remove(0);
+    let whole = fs::read(&path).unwrap();
+    let mut last_cut = 0;
+    for cut in 0..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let (read, torn) = read_shared(dir.path(), 0).unwrap();
+        assert_eq!(read, payloads(5)[..read.len()], "cut at {cut}");
+        assert!(read.len() >= last_cut, "cut at {cut}: more bytes never give fewer records");
+        last_cut = read.len();
+        assert_eq!(fs::read(&path).unwrap().len(), cut, "nothing is changed");
+        assert!(cut < 16 || usize::try_from(torn).unwrap() < whole.len() - 16);
+    }
+    assert_eq!(last_cut, 4);
+    // Preallocated zeros and half a page of an old file are torn tails as well.
+    for junk in [vec![0; 100], vec![0xab; 100], whole[16..60].to_vec()] {
+        fs::write(&path, [&whole[..], &junk[..]].concat()).unwrap();
+        assert_eq!(read_shared(dir.path(), 0).unwrap(), (payloads(5), junk.len() as u64));
+    }
+    fs::write(&path, [0; 16]).unwrap();
+    assert_eq!(read_shared(dir.path(), 0).unwrap(), (vec![], 16));
+}
+
+#[test]
+fn a_shared_reader_takes_damage_that_no_crash_explains_for_damage() {
+    let dir = TempDir::new().unwrap();
+    let large: Vec<Vec<u8>> = (0..12).map(|n| vec![n; 1 << 20]).collect();
+    write(dir.path(), 64 << 20, &large);
+    let path = files(dir.path(), "seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(matches!(read_shared(dir.path(), 0).unwrap_err(), JournalError::Corrupt { offset: 16, .. }));
+    // In an older segment, any damage is.
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    let first = files(dir.path(), "seg").remove(0);
+    let mut bytes = fs::read(&first).unwrap();
+    let at = bytes.len() - 1;
+    bytes[at] ^= 1;
+    fs::write(&first, &bytes).unwrap();
+    assert!(matches!(read_shared(dir.path(), 0).unwrap_err(), JournalError::Corrupt { .. }));
+}
+
+/// Read again and again while an engine writes, rotates and deletes: always a whole beginning.
+#[test]
+fn a_shared_reader_beside_a_writer_sees_whole_records_in_order() {
+    let dir = TempDir::new().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    write(dir.path(), 4096, &payloads(3));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut journal = open(dir.path(), 4096);
+            for number in 0..3_000_u64 {
+                let payload = vec![u8::try_from(number % 251).unwrap(); 64];
+                let seq = journal.next_seq();
+                journal.append(entry(seq, &payload)).unwrap();
+                if number % 7 == 0 {
+                    journal.commit().unwrap();
+                }
+                if number % 500 == 499 {
+                    journal.delete_before(seq - 200).unwrap();
+                }
+            }
+            journal.commit().unwrap();
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let mut seen = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let from = journal::oldest(dir.path()).unwrap().unwrap();
+            let mut reader = match Reader::open_shared(dir.path(), from) {
+                Ok(reader) => reader,
+                Err(JournalError::Hole { .. } | JournalError::Io { .. }) => continue,
+                Err(other) => panic!("{other}"),
+            };
+            loop {
+                match reader.next() {
+                    Ok(Some(record)) => seen = seen.max(record.seq),
+                    Ok(None) => break,
+                    // Overtaken by the deletion of old segments.
+                    Err(JournalError::Hole { .. } | JournalError::Io { .. }) => break,
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+        assert!(seen > 3, "something was read meanwhile");
+    });
+    let from = journal::oldest(dir.path()).unwrap().unwrap();
+    assert_eq!(read_shared(dir.path(), from).unwrap().0.len() as u64, 3_003 - from + 1);
 }

@@ -72,6 +72,7 @@ impl World {
             groups: Arc::clone(&link) as _,
             clock,
             log: self.log(),
+            incidents: IncidentOptions::default(),
         };
         let response = Response::open(parts, rules(options), executor).unwrap();
         Life { store, outbox, response, link }
@@ -101,7 +102,7 @@ impl World {
             .iter()
             .filter_map(|alert| match alert {
                 Alert::Notice(notice) => Some(notice.kind),
-                Alert::Alarm(_) => None,
+                Alert::Alarm(_) | Alert::Incident(_) | Alert::Coverage(_) => None,
             })
             .collect();
         kinds.sort();
@@ -494,4 +495,49 @@ async fn story(life: &Life, crash: &Crash, alarm: &Alarm, clear: &Alarm) {
     if !crash.happened() {
         until("all is delivered", || crash.happened() || life.outbox.stats()[0].waiting == 0).await;
     }
+}
+
+/// Answers and stores alarms as the recorder does, and lets them be delivered.
+async fn answer_all(life: &Life, alarms: &[Alarm]) {
+    for chunk in alarms.chunks(ALARMS_MAX) {
+        let mut batch = Batch::new();
+        for alarm in chunk {
+            batch.put(Table::Transitions, alarm.id.as_bytes(), alarm.behavior.as_bytes());
+        }
+        life.response.answer(batch, chunk).unwrap();
+        life.delivered().await;
+    }
+}
+
+/// Ten thousand devices alarm at once and are well again later: a handful of messages, and every
+/// alarm in the store's batch and in one incident.
+#[tokio::test]
+async fn a_fault_of_the_whole_fleet_is_a_handful_of_messages() {
+    let world = World::new();
+    let life = world.live(&Crash::never(), "");
+    let _workers = life.outbox.start();
+    let alarms: Vec<Alarm> = (0..10_000).map(|n| alarm(&format!("pump-{n}"), 900 + n / 1000)).collect();
+    answer_all(&life, &alarms).await;
+    // The clock of the test gains a millisecond with each look: more than the ten seconds of gathering.
+    life.response.tell_incidents(Timestamp::from_secs(910)).unwrap();
+    life.response.tell_incidents(Timestamp::from_secs(911)).unwrap();
+    life.delivered().await;
+    assert_eq!(world.mailbox.lock().unwrap().iter().filter(|alert| !alert.is_gathered()).count(), 3 + 1);
+    let cleared: Vec<Alarm> = alarms.iter().map(|alarm| cleared(alarm, 100)).collect();
+    answer_all(&life, &cleared).await;
+    life.response.tell_incidents(Timestamp::from_secs(910 + 300)).unwrap();
+    life.delivered().await;
+    assert_eq!(world.disk.keys(Table::Transitions).len(), 20_000, "nothing is lost");
+    let mailbox = world.mailbox.lock().unwrap();
+    let told: Vec<&Alert> = mailbox.iter().filter(|alert| !alert.is_gathered()).collect();
+    // Three alarms and their ends one by one, and two messages for the other 9,997 and their ends.
+    assert_eq!(told.len(), 8, "{told:?}");
+    let Some(Alert::Incident(last)) = told.last() else { panic!("{told:?}") };
+    assert_eq!(
+        (last.incident.alarms, last.incident.most_open, last.incident.gathered),
+        (10_000, 10_000, 9_997)
+    );
+    // Programs that want every alarm get every alarm.
+    assert_eq!(mailbox.iter().filter(|alert| matches!(alert, Alert::Alarm(_))).count(), 20_000);
+    assert_eq!(world.disk.keys(Table::Incidents).len(), 1, "no membership is left behind");
 }

@@ -144,6 +144,9 @@ impl Email {
             // Mail programs then show the alarm and its clearing as one conversation.
             builder = builder.references(self.message_id(&alarm.alarm.violation_id));
         }
+        if let Alert::Incident(alert) = alert {
+            builder = builder.references(self.message_id(&alert.incident.id));
+        }
         for to in &self.to {
             builder = builder.to(to.clone());
         }
@@ -200,7 +203,10 @@ impl Sink for Email {
     }
 
     fn wants(&self, alert: &Alert) -> bool {
-        alert.is_alarm() || self.notices
+        match alert {
+            Alert::Alarm(_) | Alert::Incident(_) => !alert.is_gathered(),
+            Alert::Notice(_) | Alert::Coverage(_) => self.notices,
+        }
     }
 
     fn deliver<'a>(&'a self, alert: &'a Alert, now: Timestamp) -> BoxFuture<'a, Result<(), DeliveryError>> {

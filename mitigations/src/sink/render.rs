@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::alert::{self, AlarmAlert, Alert, Notice};
+use fleet::time::Timestamp;
+
+use crate::alert::{self, AlarmAlert, Alert, CoverageAlert, IncidentAlert, Notice};
 
 /// Name of the documented schema; a change that could break a reader changes it.
 pub const SCHEMA: &str = "fleetward.alert.v1";
@@ -15,17 +17,22 @@ pub const SCHEMA: &str = "fleetward.alert.v1";
 /// |---|---|
 /// | `schema` | `fleetward.alert.v1` |
 /// | `id` | stable id: an alert that is delivered again has the same |
-/// | `type` | `alarm` or `notice` |
+/// | `type` | `alarm`, `notice`, `incident` or `coverage` |
 /// | `title` | one line for people |
 /// | `at`, `time` | event time: ms since the epoch, and RFC 3339 |
 /// | `alarm` | for alarms: `kind` (`in-alarm`, `alarm-cleared`, `alarm-invalidated`), `violationId`, `startedAt`, `entity` (`{"thing": …}` or `{"sourceIp": …}`), `clientId?`, `principal?`, `securityProfile`, `behavior`, `metric`, `value?`, `expected`, `attribution` |
 /// | `responses` | for alarms: what is done, `[{"action", "task", "plan", "text"}]` |
+/// | `incidentId?` | for alarms: the incident that the alarm belongs to |
+/// | `incident` | for incidents: `kind` (`opened`, `update`, `cleared`), `incidentId`, `securityProfile`, `behavior`, `entity` (of the first alarm), `openedAt`, `lastAt`, `closedAt?`, `alarms`, `open`, `mostOpen`, `gathered`, `responses` (how often each plan), `first` and `fresh`: samples `[{"violationId", "entity", "behavior", "value", "at"}]` of all its alarms and of those since the last message |
+/// | `coverage` | for coverage: `blind` and `seeing`: `[{"profile", "behavior", "why"}]`, at most 20 each, and `blindTotal`, `seeingTotal` |
 /// | `notice` | for notices: `kind` (`held`, `dry-run`, `done`, `not-held`, `failed`, `undone`), `task`, `action`, `thing`, `alarmId`, `securityProfile`, `behavior`, `text` |
 #[must_use]
 pub fn fleetward_json(alert: &Alert) -> Value {
     let (kind, at, rest) = match alert {
         Alert::Alarm(alarm) => ("alarm", alarm.alarm.at, alarm_members(alarm)),
         Alert::Notice(notice) => ("notice", notice.at, notice_members(notice)),
+        Alert::Incident(alert) => ("incident", alert.incident.last_at, incident_members(alert)),
+        Alert::Coverage(alert) => ("coverage", alert.at, coverage_members(alert)),
     };
     let mut body = json!({
         "schema": SCHEMA,
@@ -58,7 +65,41 @@ fn alarm_members(alert: &AlarmAlert) -> Value {
         "attribution": alarm.attribution.name(),
     });
     drop_nulls(&mut members);
-    json!({ "alarm": members, "responses": alert.responses })
+    let mut body = json!({ "alarm": members, "responses": alert.responses, "incidentId": alert.incident });
+    drop_nulls(&mut body);
+    body
+}
+
+fn incident_members(alert: &IncidentAlert) -> Value {
+    let incident = &alert.incident;
+    let mut members = json!({
+        "kind": alert.kind.name(),
+        "incidentId": incident.id,
+        "securityProfile": incident.profile,
+        "behavior": incident.behavior,
+        "entity": incident.entity,
+        "openedAt": incident.opened_at.millis(),
+        "lastAt": incident.last_at.millis(),
+        "closedAt": incident.closed_at.map(Timestamp::millis),
+        "alarms": incident.alarms,
+        "open": incident.open,
+        "mostOpen": incident.most_open,
+        "gathered": incident.gathered,
+        "responses": incident.responses,
+        "first": incident.first,
+        "fresh": alert.fresh,
+    });
+    drop_nulls(&mut members);
+    json!({ "incident": members })
+}
+
+fn coverage_members(alert: &CoverageAlert) -> Value {
+    json!({ "coverage": {
+        "blind": alert.blind,
+        "blindTotal": alert.blind_total,
+        "seeing": alert.seeing,
+        "seeingTotal": alert.seeing_total,
+    }})
 }
 
 fn notice_members(notice: &Notice) -> Value {
@@ -131,6 +172,8 @@ pub fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
             ("Behavior", notice.behavior.clone()),
             ("When", notice.at.to_string()),
         ],
+        Alert::Incident(alert) => incident_facts(alert),
+        Alert::Coverage(alert) => coverage_facts(alert),
     };
     facts.push(("Alert id", alert.id().to_owned()));
     facts.retain(|(_, text)| !text.is_empty());
@@ -156,6 +199,45 @@ fn alarm_facts(alert: &AlarmAlert) -> Vec<(&'static str, String)> {
         ("Decided", alarm.at.to_string()),
         ("Done about it", done),
         ("Violation id", alarm.violation_id.clone()),
+    ]
+}
+
+fn coverage_facts(alert: &CoverageAlert) -> Vec<(&'static str, String)> {
+    let line = |one: &alert::BehaviorCoverage| format!("{}/{} {}", one.profile, one.behavior, one.why);
+    let all = |named: &[alert::BehaviorCoverage], total: usize| {
+        let mut lines: Vec<String> = named.iter().map(line).collect();
+        if total > named.len() {
+            lines.push(format!("and {} more", total - named.len()));
+        }
+        lines.join("; ")
+    };
+    vec![
+        ("Blind", all(&alert.blind, alert.blind_total)),
+        ("Sees again", all(&alert.seeing, alert.seeing_total)),
+        ("When", alert.at.to_string()),
+    ]
+}
+
+fn incident_facts(alert: &IncidentAlert) -> Vec<(&'static str, String)> {
+    let incident = &alert.incident;
+    let samples = if alert.fresh.is_empty() { &incident.first } else { &alert.fresh };
+    let sample = |sample: &crate::incident::Sample| {
+        format!("{} ({}: {})", sample.entity.name(), sample.behavior, sample.value)
+    };
+    let decided: Vec<String> =
+        incident.responses.iter().map(|(plan, count)| format!("{plan} {count} times")).collect();
+    vec![
+        ("Profile", incident.profile.clone()),
+        ("Behavior", incident.behavior.clone()),
+        ("Began with", incident.entity.name()),
+        ("Alarms", incident.alarms.to_string()),
+        ("Still in alarm", incident.open.to_string()),
+        ("Most at once", incident.most_open.to_string()),
+        ("Samples", samples.iter().map(sample).collect::<Vec<_>>().join("; ")),
+        ("Since", incident.opened_at.to_string()),
+        ("Latest alarm", incident.last_at.to_string()),
+        ("Done about it", decided.join("; ")),
+        ("Incident id", incident.id.clone()),
     ]
 }
 
@@ -301,6 +383,26 @@ mod tests {
             Violation id:  pump-17-5\n\
             Alert id:      pump-17-5-in\n";
         assert_eq!(text(&of(alarm("pump-17", 5))), expected);
+    }
+
+    #[test]
+    fn coverage_reads_plainly_and_is_bounded() {
+        let one = |n: usize| alert::BehaviorCoverage {
+            profile: "pumps".into(),
+            behavior: format!("b{n}"),
+            why: "sees nothing: no source".into(),
+        };
+        let many: Vec<_> = (0..25).map(one).collect();
+        let told = alert::of_coverage(&many, &[one(99)], fleet::time::Timestamp::from_secs(5));
+        assert_eq!(alert::title(&told), "blind: 25 behaviors, sees again: pumps/b99");
+        let text = text(&told);
+        assert!(text.contains("pumps/b0 sees nothing: no source; pumps/b1"), "{text}");
+        assert!(text.contains("and 5 more") && !text.contains("pumps/b20 "), "{text}");
+        let body = fleetward_json(&told);
+        assert_eq!((&body["type"], &body["coverage"]["blindTotal"]), (&json!("coverage"), &json!(25)));
+        assert_eq!(body["coverage"]["blind"].as_array().unwrap().len(), 20);
+        assert_eq!(aws_json(&told), None);
+        assert_ne!(told.id(), alert::of_coverage(&many, &[], fleet::time::Timestamp::from_secs(5)).id());
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub struct WebhookOptions {
     /// Also send notices about responses. Never sent in the `aws` format.
     #[serde(default = "yes")]
     pub notices: bool,
+    /// Send every alarm by itself, also those that an incident tells of. Always so in the `aws`
+    /// format, which knows no incidents.
+    #[serde(default)]
+    pub each_alarm: bool,
     /// Longest time for one request, in seconds.
     #[serde(default = "ten")]
     pub timeout_secs: u32,
@@ -76,6 +80,7 @@ pub struct Webhook {
     url: Url,
     format: WebhookFormat,
     notices: bool,
+    each_alarm: bool,
     secret: Option<Secret>,
     client: Client,
 }
@@ -116,7 +121,8 @@ impl Webhook {
             .build()
             .map_err(|error| KeyError::new("url", chain(&error.without_url())))?;
         let (format, notices) = (options.format, options.notices);
-        Ok(Self { name: name.to_owned(), url, format, notices, secret, client })
+        let each_alarm = options.each_alarm || format == WebhookFormat::Aws;
+        Ok(Self { name: name.to_owned(), url, format, notices, each_alarm, secret, client })
     }
 
     async fn post(&self, alert: &Alert, now: Timestamp) -> Result<(), DeliveryError> {
@@ -147,7 +153,11 @@ impl Sink for Webhook {
     }
 
     fn wants(&self, alert: &Alert) -> bool {
-        alert.is_alarm() || (self.notices && self.format == WebhookFormat::Fleetward)
+        match alert {
+            Alert::Alarm(_) => self.each_alarm || !alert.is_gathered(),
+            Alert::Incident(_) => self.format == WebhookFormat::Fleetward,
+            Alert::Notice(_) | Alert::Coverage(_) => self.notices && self.format == WebhookFormat::Fleetward,
+        }
     }
 
     fn deliver<'a>(&'a self, alert: &'a Alert, now: Timestamp) -> BoxFuture<'a, Result<(), DeliveryError>> {
@@ -289,6 +299,30 @@ mod tests {
                 }
                 Err(error) => assert_eq!(error, message, "{toml}"),
             }
+        }
+    }
+
+    #[test]
+    fn gathered_alarms_go_only_to_those_who_take_every_alarm() {
+        use crate::{
+            alarm::tests::alarm,
+            alert::{of_alarm_in, of_coverage},
+            incident::{How, Taken},
+        };
+        let of =
+            |how| of_alarm_in(&alarm("a", 1), vec![], Taken { incident: Some("i".into()), how }).unwrap();
+        let coverage = of_coverage(&[], &[], Timestamp::default());
+        let cases = [
+            ("", [true, false, true]),
+            ("each_alarm = true", [true, true, true]),
+            ("notices = false", [true, false, false]),
+            ("format = \"aws\"", [true, true, false]),
+        ];
+        for (more, wanted) in cases {
+            let webhook = build(&format!("url = \"https://e.org\"\n{more}")).unwrap();
+            let wants =
+                [of(How::Singly), of(How::Gathered), coverage.clone()].map(|alert| webhook.wants(&alert));
+            assert_eq!(wants, wanted, "{more}");
         }
     }
 
