@@ -22,7 +22,7 @@ const SHORT_SECS: u32 = 60;
 /// A session that was ended by a takeover waits so long for the one that took over, seconds.
 const TAKEOVER_SECS: u32 = 5;
 /// Things that a share is told of at least.
-const SHARE_MIN: u32 = 20;
+const SHARE_MIN: u32 = 5;
 /// Longest text of a key, bytes; of a longer one a part and its hash stand for it.
 const KEY_BYTES_MAX: usize = 256;
 
