@@ -4,6 +4,7 @@
 mod compiled;
 #[cfg(test)]
 mod judged;
+#[cfg(test)]
 mod mud;
 #[cfg(test)]
 mod problems;
