@@ -21,9 +21,11 @@ struct Server {
 }
 
 impl Server {
+    #[expect(clippy::disallowed_methods, reason = "the test run says which Python has what it needs")]
     fn start(arguments: &[&str]) -> Self {
+        let python = std::env::var("FLEETWARD_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/support/smtp_server.py");
-        let mut child = Command::new("python3")
+        let mut child = Command::new(python)
             .arg(script)
             .args(arguments)
             .stdin(Stdio::piped())
