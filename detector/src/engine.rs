@@ -51,6 +51,12 @@ impl Engine {
         }
     }
 
+    /// From now on every collected list is handed on as it is reported, not only the last of each
+    /// window. For who learns from the past; an engine that is restored does not know of it.
+    pub fn hand_on_every_list(&mut self) {
+        self.shards.iter_mut().for_each(Shard::hand_on_every_list);
+    }
+
     /// Folds one record.
     pub fn apply(&mut self, record: &Record<'_>, sink: &mut dyn FnMut(Transition)) -> Verdict {
         let verdict = self.stage(record);

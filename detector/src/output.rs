@@ -26,11 +26,12 @@ pub enum Output {
 
 /// Values that one metric had in one window, of all things that had one.
 ///
-/// A number's block comes once, when the window's end is told; a late change of rules may split it.
-/// A list's comes when it was reported, so that there are as many as lists.
+/// A block comes when the window's end is told; a late change of rules may split it. Of the lists that
+/// a thing reported in a window it has the last; a list that came late, or is too long to be held until
+/// then, comes when it was reported. Of two blocks with the same window and thing the later counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Datapoints {
-    /// Record that ended the window or reported the list.
+    /// Record that ended the window, or reported a list that comes at once.
     pub seq: u64,
     /// End of the window.
     pub end: Timestamp,

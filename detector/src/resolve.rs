@@ -11,7 +11,7 @@ use crate::{
     names::{NameList, tags},
     output::Datapoints,
     shard::{Raw, Row},
-    transition::{EntityName, MetricValue, Transition, TransitionKind},
+    transition::{EntityName, Transition, TransitionKind},
 };
 
 /// Puts decisions of all shards into the one order that does not depend on their number:
@@ -106,10 +106,7 @@ pub(crate) fn datapoints(rows: &mut Vec<Row>, names: Names<'_>) -> Vec<Datapoint
     rows.sort_by(|a, b| block(a).cmp(&block(b)).then(a.entity.cmp(&b.entity)));
     let mut before = None;
     for row in rows.drain(..) {
-        // A number is of a window that is over, so of the thing that was there; a list comes from the
-        // thing that is.
-        let number = matches!(row.value, MetricValue::Count(_) | MetricValue::Number(_));
-        let name = names.thing(row.entity, (row.seq, 0), number);
+        let name = names.thing(row.entity, (row.seq, 0), row.kept);
         let name = String::from_utf8_lossy(name.get(1..).unwrap_or_default()).into_owned();
         let known = before.as_ref().is_some_and(|before| block(before) == block(&row));
         if let (true, Some(last)) = (known, blocks.last_mut()) {

@@ -40,7 +40,7 @@ pub struct Changes {
     pub profiles: Option<Vec<(String, String)>>,
     /// Profile files besides them.
     pub also: Vec<(String, String)>,
-    /// Values of metrics are collected, in windows of so many seconds.
+    /// Values of metrics are collected, in windows of so many seconds; of lists each one.
     pub collect: Option<u32>,
 }
 
@@ -81,7 +81,10 @@ impl Fold {
     /// Goes on from `engine`. The changes are made to every rules record, and at once to the rules
     /// that the engine follows already.
     #[must_use]
-    pub fn new(engine: Engine, changes: Changes) -> Self {
+    pub fn new(mut engine: Engine, changes: Changes) -> Self {
+        if changes.collect.is_some() {
+            engine.hand_on_every_list();
+        }
         let mut fold = Self { engine, changes, replaced: None, done: Folded::default() };
         if fold.engine.front().is_configured() && !fold.changes.is_empty() {
             let rules = fold.engine.front().rules().clone();

@@ -7,6 +7,7 @@ use behaviors::{
     set::{Aggregate, BehaviorSet, Compiled, Group, SetId},
     slot::Slot,
 };
+use fleet::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     arena::{Arena, SavedWords},
     blind::Blind,
     keyed::Keyed,
-    learned,
+    learned, lists,
     marks::Marks,
     presence::Presence,
     slots::Slots,
@@ -102,6 +103,9 @@ pub(crate) struct ShardState {
     words: SavedWords,
     alarms: Vec<((u32, u16), Alarm)>,
     waiting: Vec<Waiting>,
+    lists: Vec<lists::Saved>,
+    /// Up to when ends of windows have been told.
+    told: Timestamp,
     blind: Blind,
     marks: Marks,
     counts: ShardCounts,
@@ -245,13 +249,17 @@ impl Shard {
 
     /// All state, for a snapshot.
     pub(crate) fn save(&self) -> ShardState {
+        let ledger = &self.ledger;
+        let (lists, told) = ledger.lists.save();
         let mut state = ShardState {
-            alarms: self.alarms.iter().map(|(&key, &alarm)| (key, alarm)).collect(),
-            waiting: sorted(&self.waiting),
-            blind: self.blind.clone(),
-            marks: self.marks.clone(),
+            alarms: ledger.alarms.iter().map(|(&key, &alarm)| (key, alarm)).collect(),
+            waiting: sorted(&ledger.waiting),
+            lists,
+            told,
+            blind: ledger.blind.clone(),
+            marks: ledger.marks.clone(),
             keyed: self.save_keyed(),
-            counts: self.counts,
+            counts: ledger.counts,
             ..ShardState::default()
         };
         let mut numbers: BTreeMap<SetId, u32> = BTreeMap::new();
@@ -312,13 +320,19 @@ impl Shard {
             for (order, _) in (0_u16..).zip(mapping.iter()).filter(|(_, from)| from.is_some()) {
                 let from = mapping.get(usize::from(order)).copied().flatten();
                 if let Some(alarm) = from.and_then(|from| alarms.iter().find(|((_, own), _)| *own == from)) {
-                    shard.alarms.insert((number, order), alarm.1);
+                    shard.ledger.alarms.insert((number, order), alarm.1);
                 }
             }
             for waiting in state.waiting_of(number) {
                 let new = mapping.iter().position(|&from| from == Some(waiting.order));
                 if let Some(order) = new.and_then(|new| u16::try_from(new).ok()) {
-                    shard.waiting.push(Waiting { order, ..*waiting });
+                    shard.ledger.waiting.push(Waiting { order, ..*waiting });
+                }
+            }
+            for list in state.lists_of(number) {
+                let new = mapping.iter().position(|&from| from == Some(list.order));
+                if let Some(order) = new.and_then(|new| u16::try_from(new).ok()) {
+                    shard.ledger.lists.restore(list, order);
                 }
             }
             shard.entities.push(Entity {
@@ -330,12 +344,13 @@ impl Shard {
             });
         }
         if let Some(state) = saved.first() {
-            shard.blind = state.blind.clone();
-            shard.marks = state.marks.clone();
+            shard.ledger.blind = state.blind.clone();
+            shard.ledger.marks = state.marks.clone();
+            shard.ledger.lists.restore_told(state.told);
         }
         if index == 0 {
             for state in saved {
-                shard.counts.add(state.counts);
+                shard.ledger.counts.add(state.counts);
             }
         }
         Ok(shard)
@@ -377,6 +392,12 @@ fn sorted(waiting: &[Waiting]) -> Vec<Waiting> {
 }
 
 impl ShardState {
+    fn lists_of(&self, entity: u32) -> &[lists::Saved] {
+        let start = self.lists.partition_point(|own| own.entity < entity);
+        let tail = self.lists.get(start..).unwrap_or_default();
+        tail.get(..tail.partition_point(|own| own.entity == entity)).unwrap_or_default()
+    }
+
     fn waiting_of(&self, entity: u32) -> &[Waiting] {
         let start = self.waiting.partition_point(|own| own.entity < entity);
         let tail = self.waiting.get(start..).unwrap_or_default();

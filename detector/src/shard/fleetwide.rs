@@ -10,7 +10,7 @@ use fleet::event::Attribution;
 
 use super::{
     Shard,
-    step::{Out, Sink, Waiting},
+    step::{Out, Waiting},
 };
 use crate::{
     batch::{Batch, Op, What},
@@ -41,7 +41,7 @@ impl Shard {
             return None;
         }
         let mut gathered = Gathered::default();
-        for waiting in self.waiting.iter().filter(|waiting| waiting.end == op.at) {
+        for waiting in self.ledger.waiting.iter().filter(|waiting| waiting.end == op.at) {
             if let Some((fingerprint, statistic)) = self.compares(waiting, secs) {
                 gathered.add(fingerprint, statistic, waiting.value);
             }
@@ -74,10 +74,10 @@ impl Shard {
         let Some(&op) = ops.and_then(|ops| ops.get(next.checked_sub(1)?)) else { return };
         debug_assert_eq!(op.what, What::Boundary, "shards meet at boundaries");
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
-        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.ledger.waiting)
             .into_iter()
             .partition(|waiting| waiting.end <= op.at && self.compares(waiting, secs).is_some());
-        self.waiting = later;
+        self.ledger.waiting = later;
         for waiting in due.iter().filter(|waiting| waiting.end == op.at) {
             self.judge(op, waiting, limits, out);
         }
@@ -102,17 +102,7 @@ impl Shard {
         };
         let bound = if operator.bounds_above() { limit.high } else { limit.low };
         let point = behavior.decide(slot, deciding, operator.holds(waiting.value, bound), limit);
-        let mut sink = Sink {
-            op,
-            entity: waiting.entity,
-            principal: entity.principal,
-            alarms: &mut self.alarms,
-            waiting: &mut self.waiting,
-            marks: &self.marks,
-            blind: &self.blind,
-            counts: &mut self.counts,
-            out,
-        };
+        let mut sink = self.ledger.sink(op, waiting.entity, entity.principal, out);
         sink.point(order, behavior, recent.get_mut(usize::from(order)), &point, None);
     }
 }

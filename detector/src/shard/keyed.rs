@@ -10,8 +10,9 @@ use behaviors::set::{Compiled, Group};
 use fleet::time::Timestamp;
 
 use super::{
-    SILENCE_SECS, Shard,
+    Ledger, SILENCE_SECS, Shard,
     blind::Blind,
+    lists::Lists,
     marks::Marks,
     step::{Out, ShardCounts, Sink, Step, Waiting},
     table::{Parts, Place, Table},
@@ -50,7 +51,7 @@ impl Shared<'_> {
     ) -> Option<R> {
         let Parts { row: own, run, recent, alarms, items, words } =
             table.parts(row, group.set.slots(), group.set.words())?;
-        let mut waiting: Vec<Waiting> = Vec::new();
+        let (mut waiting, mut lists): (Vec<Waiting>, Lists) = Default::default();
         let before = self.out.raws.len();
         let sink = Sink {
             op: self.op,
@@ -58,6 +59,7 @@ impl Shared<'_> {
             principal: NONE,
             alarms,
             waiting: &mut waiting,
+            lists: &mut lists,
             marks: self.marks,
             blind: self.blind,
             counts: self.counts,
@@ -113,7 +115,8 @@ impl Shard {
         let slice = self.keyed.slices.get_mut(op.entity as usize / self.shards);
         let table = slice.and_then(|slice| slice.get_mut(usize::from(row.group)));
         let (Some(group), Some(table)) = (group, table) else { return };
-        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
+        let Ledger { marks, blind, counts, .. } = &mut self.ledger;
+        let mut shared = Shared { op, marks, blind, counts, out };
         let number = match table.find(key, row.hash, self.keyed.max) {
             Place::Known(number) => {
                 table.seen(number);
@@ -135,8 +138,16 @@ impl Shard {
     }
 
     /// Windows of `secs` seconds end, which began at `start`.
-    pub(super) fn keyed_boundary(&mut self, op: Op, secs: u32, start: Timestamp, blind: bool, out: &mut Out) {
-        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
+    pub(super) fn keyed_boundary(
+        &mut self,
+        op: Op,
+        secs: u32,
+        start: Timestamp,
+        was_blind: bool,
+        out: &mut Out,
+    ) {
+        let Ledger { marks, blind, counts, .. } = &mut self.ledger;
+        let mut shared = Shared { op, marks, blind, counts, out };
         for slice in &mut self.keyed.slices {
             for (group, table) in self.compiled.groups().iter().zip(slice) {
                 let listeners = group.set.windowed(secs);
@@ -144,11 +155,13 @@ impl Shard {
                     continue;
                 }
                 for number in 0..u32::try_from(table.rows.len()).unwrap_or(NONE) {
-                    let there = |row: &super::table::Row| !blind && row.presence.within(start, op.at);
+                    let there = |row: &super::table::Row| !was_blind && row.presence.within(start, op.at);
                     let present = table.rows.get(number as usize).is_some_and(there);
                     // None of them has a session. While it is in alarm, its silence is the good news
                     // that clears the alarm.
-                    shared.with(table, group, number, |step, _| step.close(listeners, present, blind, None));
+                    shared.with(table, group, number, |step, _| {
+                        step.close(listeners, present, was_blind, None)
+                    });
                 }
             }
         }
@@ -156,7 +169,8 @@ impl Shard {
 
     /// Ends the violations of entities that have been silent too long.
     pub(super) fn keyed_silent(&mut self, op: Op, out: &mut Out) {
-        let mut shared = Shared { op, marks: &self.marks, blind: &self.blind, counts: &mut self.counts, out };
+        let Ledger { marks, blind, counts, .. } = &mut self.ledger;
+        let mut shared = Shared { op, marks, blind, counts, out };
         for slice in &mut self.keyed.slices {
             for (group, table) in self.compiled.groups().iter().zip(slice) {
                 let until = |row: u32| {

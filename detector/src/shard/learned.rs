@@ -13,8 +13,7 @@ use fleet::{
     time::Timestamp,
 };
 
-use super::step::{List, Step};
-use crate::transition::MetricValue;
+use super::step::{List, Step, Whole};
 
 /// Hashes of the values of a list, as a learnt set wants them.
 pub(crate) type Hashes<'a> = &'a dyn Fn(&KnownSet, &mut dyn FnMut(u32));
@@ -171,12 +170,11 @@ impl Step<'_> {
 
     /// A message was sent on a topic.
     pub(crate) fn topic(&mut self, topic: &str) {
-        let value = || MetricValue::Strings(vec![topic.to_owned()]);
         let hashes = |set: &KnownSet, take: &mut dyn FnMut(u32)| take(set.topic(topic));
         for &order in self.set.listeners(AwsMetric::NumMessagesSent) {
             let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
             if let Test::Learned(rule @ Learned::Known(_)) = &behavior.test {
-                self.learned_list(order, behavior, rule, (&hashes, Some((1, &value))));
+                self.learned_list(order, behavior, rule, (&hashes, Some(Whole::Text(topic))));
             }
         }
     }
@@ -261,7 +259,7 @@ impl Step<'_> {
         }
         let value = match (deciding.value, list) {
             (Value::Number(number), _) => number,
-            (Value::List, list) => list.map_or(0.0, |(len, _)| len as f64),
+            (Value::List, list) => list.map_or(0.0, |list| list.len() as f64),
         };
         let limit = rule.limit(value, verdict);
         let compliant = !verdict.is_unusual();

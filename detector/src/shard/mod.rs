@@ -10,6 +10,7 @@ mod carry;
 mod fleetwide;
 mod keyed;
 mod learned;
+mod lists;
 mod marks;
 mod presence;
 mod slots;
@@ -32,6 +33,7 @@ use self::{
     arena::Arena,
     blind::Blind,
     keyed::{Keyed, Shared},
+    lists::{Due, Lists},
     marks::Marks,
     presence::Presence,
     slots::Slots,
@@ -103,12 +105,28 @@ pub struct Shard {
     entities: Vec<Entity>,
     slots: Slots,
     arena: Arena,
+    ledger: Ledger,
+    keyed: Keyed,
+}
+
+/// What all things of a shard share while something is done to them.
+#[derive(Debug, Default)]
+struct Ledger {
     alarms: Alarms,
     waiting: Vec<Waiting>,
+    lists: Lists,
     blind: Blind,
     marks: Marks,
     counts: ShardCounts,
-    keyed: Keyed,
+}
+
+impl Ledger {
+    /// Where decisions about a thing go.
+    #[inline]
+    fn sink<'a>(&'a mut self, op: Op, entity: u32, principal: u32, out: &'a mut Out) -> Sink<'a> {
+        let Self { alarms, waiting, lists, blind, marks, counts } = self;
+        Sink { op, entity, principal, alarms, waiting, lists, marks, blind, counts, out }
+    }
 }
 
 impl Shard {
@@ -122,11 +140,7 @@ impl Shard {
             entities: Vec::new(),
             slots: Slots::default(),
             arena: Arena::default(),
-            alarms: Alarms::new(),
-            waiting: Vec::new(),
-            blind: Blind::default(),
-            marks: Marks::default(),
-            counts: ShardCounts::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -202,10 +216,10 @@ impl Shard {
                 }
                 What::Keyed => self.keyed(*op, batch, out),
                 What::Retire => self.retire(*op, out),
-                What::Mark => self.marks.add(op.at, op.seq),
+                What::Mark => self.ledger.marks.add(op.at, op.seq),
                 What::Blind => {
                     let from = i64::try_from(op.arg).unwrap_or(i64::MAX);
-                    self.blind.add(Timestamp::from_millis(from), op.at);
+                    self.ledger.blind.add(Timestamp::from_millis(from), op.at);
                 }
                 _ => self.happened(op, batch, out),
             }
@@ -222,17 +236,7 @@ impl Shard {
         if op.what == What::Connect {
             entity.principal = op.connect_parts().0;
         }
-        let sink = Sink {
-            op: *op,
-            entity: op.entity,
-            principal: entity.principal,
-            alarms: &mut self.alarms,
-            waiting: &mut self.waiting,
-            marks: &self.marks,
-            blind: &self.blind,
-            counts: &mut self.counts,
-            out,
-        };
+        let sink = self.ledger.sink(*op, op.entity, entity.principal, out);
         let mut step = Step { set, run, recent, words, sink };
         note(&mut entity.presence, op, &mut step);
         observe(op, batch, &mut step);
@@ -268,18 +272,8 @@ impl Shard {
         carry::tell_away(set, (run, own), &entity.presence);
         let principal = entity.principal;
         (entity.slots, entity.words, entity.set) = (start, words, id);
-        hand_on_waiting(&mut self.waiting, op, old, |waiting| waiting.entity == op.entity, out);
-        let mut sink = Sink {
-            op,
-            entity: op.entity,
-            principal,
-            alarms: &mut self.alarms,
-            waiting: &mut self.waiting,
-            marks: &self.marks,
-            blind: &self.blind,
-            counts: &mut self.counts,
-            out,
-        };
+        hand_on_kept(&mut self.ledger, op, old, out);
+        let mut sink = self.ledger.sink(op, op.entity, principal, out);
         move_alarms(&mut sink, old, &mapping);
     }
 
@@ -287,7 +281,7 @@ impl Shard {
     fn retire(&mut self, op: Op, out: &mut Out) {
         let local = op.entity as usize / self.shards;
         self.assign(Op { what: What::AssignThing, ..op }, SetId::NONE, out);
-        self.waiting.retain(|waiting| waiting.entity != op.entity);
+        self.ledger.waiting.retain(|waiting| waiting.entity != op.entity);
         if let Some(entity) = self.entities.get_mut(local) {
             entity.presence = Presence::default();
             entity.principal = NONE;
@@ -295,11 +289,12 @@ impl Shard {
     }
 
     fn reassign(&mut self, index: usize, op: Op, reassign: &Reassign, out: &mut Out) {
-        let Self { shards, compiled, entities, slots, arena, alarms, waiting, blind, marks, counts, keyed } =
-            self;
-        for done in std::mem::take(waiting) {
-            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
-            if let Some(set) = set {
+        let Self { shards, compiled, entities, slots, arena, ledger, keyed } = self;
+        let set_of =
+            |entity: u32| entities.get(entity as usize / *shards).map(|entity| compiled.set(entity.set));
+        ledger.lists.release_all(&mut |due| list_due(due, op.seq, set_of, out));
+        for done in std::mem::take(&mut ledger.waiting) {
+            if let Some(set) = set_of(done.entity) {
                 collected(&done, op.seq, set, out);
             }
         }
@@ -309,12 +304,13 @@ impl Shard {
         let moved = |local: usize, entity: &Entity, old_id: SetId, mapping: &carry::Mapping| {
             let number = u32::try_from(global(local)).unwrap_or(NONE);
             let principal = entity.principal;
-            let mut sink = Sink { op, entity: number, principal, alarms, waiting, marks, blind, counts, out };
+            let mut sink = ledger.sink(op, number, principal, out);
             move_alarms(&mut sink, old.set(old_id), mapping);
         };
         carry::move_all(entities, (slots, arena), (&old, &reassign.compiled), set_of, moved);
         let fresh = Keyed::new(*shards, &reassign.compiled, reassign.entities_max);
         let before = std::mem::replace(keyed, fresh);
+        let Ledger { marks, blind, counts, .. } = ledger;
         let mut shared = Shared { op, marks, blind, counts, out };
         keyed::moved(before, (&old, &reassign.compiled), keyed, &mut shared);
         self.compiled = Arc::clone(&reassign.compiled);
@@ -324,10 +320,8 @@ impl Shard {
     fn boundary(&mut self, index: usize, op: Op, out: &mut Out) {
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
         let start = op.at.plus_millis(-i64::from(secs) * 1000);
-        let blind = self.blind.overlaps(start, op.at);
-        let blind_now = blind;
-        let Self { shards, compiled, entities, slots, arena, alarms, waiting, blind, marks, counts, .. } =
-            self;
+        let blind = self.ledger.blind.overlaps(start, op.at);
+        let Self { shards, compiled, entities, slots, arena, ledger, .. } = self;
         for (local, entity) in entities.iter().enumerate() {
             let set = compiled.set(entity.set);
             let listeners = set.windowed(secs);
@@ -337,13 +331,13 @@ impl Shard {
             let (run, recent) = slots.run_mut(entity.slots, set.slots());
             let number = u32::try_from(local * *shards + index).unwrap_or(NONE);
             let principal = entity.principal;
-            let sink = Sink { op, entity: number, principal, alarms, waiting, marks, blind, counts, out };
-            let present = !blind_now && entity.presence.within(start, op.at);
+            let sink = ledger.sink(op, number, principal, out);
+            let present = !blind && entity.presence.within(start, op.at);
             let words = arena.run_mut(entity.words, set.words());
             let mut step = Step { set, run, recent, words, sink };
-            step.close(listeners, present, blind_now, Some(&entity.presence));
+            step.close(listeners, present, blind, Some(&entity.presence));
         }
-        self.keyed_boundary(op, secs, start, blind_now, out);
+        self.keyed_boundary(op, secs, start, blind, out);
         self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
             self.invalidate_silent(op, out);
@@ -353,9 +347,13 @@ impl Shard {
 
     /// Hands on what was collected in windows of `secs` seconds that are over.
     fn hand_on_collected(&mut self, secs: u32, op: Op, out: &mut Out) {
-        let Self { shards, compiled, entities, waiting, .. } = self;
-        waiting.retain(|done| {
-            let set = entities.get(done.entity as usize / *shards).map(|entity| compiled.set(entity.set));
+        let Self { shards, compiled, entities, ledger, .. } = self;
+        let set_of =
+            |entity: u32| entities.get(entity as usize / *shards).map(|entity| compiled.set(entity.set));
+        // Before the numbers: of a metric that had both in a window, the number counts.
+        ledger.lists.ended(op.at, &mut |due| list_due(due, op.seq, set_of, out));
+        ledger.waiting.retain(|done| {
+            let set = set_of(done.entity);
             let behavior = set.and_then(|set| set.behaviors().get(usize::from(done.order)));
             let over = done.end <= op.at
                 && behavior.is_some_and(|own| own.window == Some(secs) && own.test == Test::Collect);
@@ -370,7 +368,7 @@ impl Shard {
     /// away is known while it is away: such a behavior is never without a datapoint.
     fn invalidate_silent(&mut self, op: Op, out: &mut Out) {
         let mut silent = Vec::new();
-        for &(number, order) in self.alarms.keys() {
+        for &(number, order) in self.ledger.alarms.keys() {
             let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
             let until = i64::from(entity.presence.last()) + i64::from(SILENCE_SECS);
             let behavior = self.compiled.set(entity.set).behaviors().get(usize::from(order));
@@ -385,35 +383,31 @@ impl Shard {
             let (run, _) = self.slots.run_mut(entity.slots, set.slots());
             let words = self.arena.run_mut(entity.words, set.words());
             let behavior = set.behaviors().get(usize::from(order));
-            let (Some(behavior), Some(alarm)) = (behavior, self.alarms.remove(&(number, order))) else {
+            let (Some(behavior), Some(alarm)) = (behavior, self.ledger.alarms.remove(&(number, order)))
+            else {
                 continue;
             };
             learned::begin_anew(set, (run, words), order);
-            let mut sink = Sink {
-                op,
-                entity: number,
-                principal: entity.principal,
-                alarms: &mut self.alarms,
-                waiting: &mut self.waiting,
-                marks: &self.marks,
-                blind: &self.blind,
-                counts: &mut self.counts,
-                out,
-            };
+            let mut sink = self.ledger.sink(op, number, entity.principal, out);
             sink.invalidate(order, behavior, at, alarm);
         }
+    }
+
+    /// From now on every collected list is handed on as it is reported, not only the last of a window.
+    pub(crate) const fn hand_on_every_list(&mut self) {
+        self.ledger.lists.every = true;
     }
 
     /// What was counted.
     #[must_use]
     pub const fn counts(&self) -> ShardCounts {
-        self.counts
+        self.ledger.counts
     }
 
     /// Violations that are open.
     #[must_use]
     pub fn open_violations(&self) -> usize {
-        self.alarms.len() + self.keyed.tables().map(|table| table.alarms.len()).sum::<usize>()
+        self.ledger.alarms.len() + self.keyed.tables().map(|table| table.alarms.len()).sum::<usize>()
     }
 
     /// Bytes that the shard holds.
@@ -422,24 +416,26 @@ impl Shard {
         self.entities.capacity() * size_of::<Entity>()
             + self.slots.memory()
             + self.arena.memory()
-            + self.waiting.capacity() * size_of::<Waiting>()
+            + self.ledger.lists.memory()
+            + self.ledger.waiting.capacity() * size_of::<Waiting>()
             + self.keyed.tables().map(table::Table::memory).sum::<usize>()
             // A B-tree's nodes are two thirds full.
-            + self.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
+            + self.ledger.alarms.len() * (size_of::<(u32, u16)>() + size_of::<step::Alarm>()) * 3 / 2
     }
 }
 
-/// Hands on what is collected of the waiting datapoints that `which` names; the others of them are
-/// given up, because the behavior that they were for is about to change.
-fn hand_on_waiting(
-    waiting: &mut Vec<Waiting>,
-    op: Op,
-    set: &BehaviorSet,
-    which: impl Fn(&Waiting) -> bool,
-    out: &mut Out,
-) {
-    waiting.retain(|done| {
-        let gone = which(done);
+/// Hands on what was collected of the entity whose behaviors, `set`, are about to change; what waits
+/// for a verdict is given up.
+fn hand_on_kept(ledger: &mut Ledger, op: Op, set: &BehaviorSet, out: &mut Out) {
+    for (order, behavior) in (0_u16..).zip(set.behaviors()) {
+        if behavior.test == Test::Collect
+            && let Some(due) = ledger.lists.release((op.entity, order))
+        {
+            list_due(due, op.seq, |_| Some(set), out);
+        }
+    }
+    ledger.waiting.retain(|done| {
+        let gone = done.entity == op.entity;
         if gone {
             collected(done, op.seq, set, out);
         }
@@ -453,7 +449,16 @@ fn collected(done: &Waiting, seq: u64, set: &BehaviorSet, out: &mut Out) {
     if behavior.test == Test::Collect {
         let value = metric_number(&behavior.metric, done.value);
         let collector = Arc::clone(behavior);
-        out.rows.push(Row { seq, end: done.end, entity: done.entity, collector, value });
+        out.rows.push(Row { seq, end: done.end, entity: done.entity, kept: true, collector, value });
+    }
+}
+
+/// Hands on a list that was held.
+fn list_due<'a>(due: Due, seq: u64, set_of: impl Fn(u32) -> Option<&'a BehaviorSet>, out: &mut Out) {
+    let Due { entity, order, end, value } = due;
+    let collector = set_of(entity).and_then(|set| set.behaviors().get(usize::from(order)));
+    if let Some(collector) = collector.map(Arc::clone) {
+        out.rows.push(Row { seq, end, entity, kept: true, collector, value });
     }
 }
 

@@ -1,6 +1,6 @@
 //! One operation on one entity: which behaviors listen, and what they decide.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, ops::Range, sync::Arc};
 
 use behaviors::{
     criterion::ValueKind,
@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 use super::{
     blind::Blind,
     learned::{Hashes, of_addresses, of_ports},
+    lists::Lists,
     marks::Marks,
     presence::Presence,
 };
@@ -69,6 +70,8 @@ pub(crate) struct Row {
     /// End of the window.
     pub(crate) end: Timestamp,
     pub(crate) entity: u32,
+    /// It was kept until now, so it is of the thing that was there; else of the one that is.
+    pub(crate) kept: bool,
     pub(crate) collector: Arc<Behavior>,
     pub(crate) value: MetricValue,
 }
@@ -138,14 +141,65 @@ pub(crate) struct Sink<'a> {
     pub(crate) principal: u32,
     pub(crate) alarms: &'a mut Alarms,
     pub(crate) waiting: &'a mut Vec<Waiting>,
+    pub(crate) lists: &'a mut Lists,
     pub(crate) marks: &'a Marks,
     pub(crate) blind: &'a Blind,
     pub(crate) counts: &'a mut ShardCounts,
     pub(crate) out: &'a mut Out,
 }
 
-/// The list that a datapoint is about: how many elements, and the whole if somebody wants it.
-pub(crate) type List<'a> = Option<(usize, &'a dyn Fn() -> MetricValue)>;
+/// A list as it was observed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whole<'a> {
+    Ports(&'a [u16]),
+    Addresses(&'a [IpAddr]),
+    Numbers(&'a [f64]),
+    /// Texts in the arena of a batch.
+    Strings(&'a Batch, &'a [Range<u32>]),
+    /// A list of one text.
+    Text(&'a str),
+}
+
+impl<'a> Whole<'a> {
+    /// How many elements it has.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Ports(ports) => ports.len(),
+            Self::Addresses(addresses) => addresses.len(),
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Strings(_, ranges) => ranges.len(),
+            Self::Text(_) => 1,
+        }
+    }
+
+    /// Its texts; none if it has other elements.
+    pub(crate) fn texts(self) -> impl Iterator<Item = &'a str> {
+        let (batch, ranges, one) = match self {
+            Self::Strings(batch, ranges) => (Some(batch), ranges, None),
+            Self::Text(text) => (None, &[][..], Some(text)),
+            Self::Ports(_) | Self::Addresses(_) | Self::Numbers(_) => (None, &[][..], None),
+        };
+        let of_batch = move |range| batch.map_or("", |batch| text_of(batch, range));
+        ranges.iter().map(of_batch).chain(one)
+    }
+
+    /// As it is handed on.
+    pub(crate) fn value(self) -> MetricValue {
+        match self {
+            Self::Ports(ports) => MetricValue::Ports(ports.to_vec()),
+            Self::Addresses(addresses) => {
+                MetricValue::Cidrs(addresses.iter().map(ToString::to_string).collect())
+            }
+            Self::Numbers(numbers) => MetricValue::Numbers(numbers.to_vec()),
+            Self::Strings(..) | Self::Text(_) => {
+                MetricValue::Strings(self.texts().map(str::to_owned).collect())
+            }
+        }
+    }
+}
+
+/// The list that a datapoint is about, if it is one.
+pub(crate) type List<'a> = Option<Whole<'a>>;
 
 impl Sink<'_> {
     /// Takes a datapoint: remembers it, and tells what it changed.
@@ -179,11 +233,14 @@ impl Sink<'_> {
                 let who = deciding.attribution as u8;
                 self.waiting.push(Waiting { entity, order, who, start, end, value });
             }
-            (Value::List, Some((_, value))) if behavior.test == Test::Collect => {
+            (Value::List, Some(list)) if behavior.test == Test::Collect => {
                 let secs = behavior.window.unwrap_or(1);
                 let end = deciding.at.window_start(secs).plus_millis(i64::from(secs) * 1000);
-                let (collector, value) = (Arc::clone(behavior), value());
-                self.out.rows.push(Row { seq, end, entity, collector, value });
+                let rows = &mut self.out.rows;
+                self.lists.take((entity, order), end, list, &mut |due| {
+                    let collector = Arc::clone(behavior);
+                    rows.push(Row { seq, end: due.end, entity, kept: false, collector, value: due.value });
+                });
             }
             (Value::List, _) => {}
         }
@@ -213,7 +270,7 @@ impl Sink<'_> {
         };
         let value = match (deciding.value, list) {
             (Value::Number(number), _) => metric_number(&behavior.metric, number),
-            (Value::List, Some((_, value))) => value(),
+            (Value::List, Some(list)) => list.value(),
             (Value::List, None) => MetricValue::Strings(Vec::new()),
         };
         let clears = kind == TransitionKind::AlarmCleared;
@@ -290,7 +347,7 @@ impl Sink<'_> {
 fn size(value: Value, list: List<'_>) -> f64 {
     match value {
         Value::Number(number) => number,
-        Value::List => list.map_or(0.0, |(len, _)| len as f64),
+        Value::List => list.map_or(0.0, |list| list.len() as f64),
     }
 }
 
@@ -377,7 +434,7 @@ impl Step<'_> {
         kind: ValueKind,
         compliant: impl Fn(&Behavior) -> bool,
         hashes: Hashes<'_>,
-        (len, value): (usize, &dyn Fn() -> MetricValue),
+        whole: Whole<'_>,
     ) {
         for &order in listeners {
             let Some(behavior) = self.set.behaviors().get(usize::from(order)) else { continue };
@@ -386,27 +443,21 @@ impl Step<'_> {
             }
             self.sink.counts.datapoints += 1;
             if let Test::Learned(rule) = &behavior.test {
-                self.learned_list(order, behavior, rule, (hashes, Some((len, value))));
+                self.learned_list(order, behavior, rule, (hashes, Some(whole)));
                 continue;
             }
             let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             let verdict = compliant(behavior);
             let point = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
             let recent = self.recent.get_mut(usize::from(order));
-            self.sink.point(order, behavior, recent, &point, Some((len, value)));
+            self.sink.point(order, behavior, recent, &point, Some(whole));
         }
     }
 
     pub(crate) fn ports(&mut self, metric: AwsMetric, ports: &[u16]) {
         let listeners = self.set.listeners(metric);
         let compliant = |behavior: &Behavior| behavior.judge_ports(ports);
-        self.list(
-            listeners,
-            ValueKind::Ports,
-            compliant,
-            &of_ports(ports),
-            (ports.len(), &|| MetricValue::Ports(ports.to_vec())),
-        );
+        self.list(listeners, ValueKind::Ports, compliant, &of_ports(ports), Whole::Ports(ports));
     }
 
     pub(crate) fn addresses(&mut self, metric: AwsMetric, addresses: &[IpAddr]) {
@@ -416,9 +467,8 @@ impl Step<'_> {
 
     fn address_list(&mut self, listeners: &[u16], addresses: &[IpAddr]) {
         let compliant = |behavior: &Behavior| behavior.judge_addresses(addresses);
-        let value = || MetricValue::Cidrs(addresses.iter().map(ToString::to_string).collect());
         let hashes = of_addresses(addresses);
-        self.list(listeners, ValueKind::Addresses, compliant, &hashes, (addresses.len(), &value));
+        self.list(listeners, ValueKind::Addresses, compliant, &hashes, Whole::Addresses(addresses));
     }
 
     /// Windows of the listeners end. See [`Behavior::close`] for `present`; `session` is that of a thing.
@@ -558,21 +608,19 @@ impl Step<'_> {
             CustomValue::NumberList(range) => {
                 let numbers = slice(&batch.numbers, range);
                 let compliant = |behavior: &Behavior| behavior.judge_numbers(numbers);
-                let value = || MetricValue::Numbers(numbers.to_vec());
                 let hashes = |_: &KnownSet, take: &mut dyn FnMut(u32)| {
                     numbers.iter().for_each(|&number| take(KnownSet::number(number)));
                 };
-                self.list(listeners, ValueKind::Numbers, compliant, &hashes, (numbers.len(), &value));
+                self.list(listeners, ValueKind::Numbers, compliant, &hashes, Whole::Numbers(numbers));
             }
             CustomValue::StringList(range) => {
                 let ranges = slice(&batch.strings, range);
                 let texts = || ranges.iter().map(|range| text_of(batch, range));
                 let compliant = |behavior: &Behavior| behavior.judge_strings(texts());
-                let value = || MetricValue::Strings(texts().map(str::to_owned).collect());
                 let hashes = |_: &KnownSet, take: &mut dyn FnMut(u32)| {
                     texts().for_each(|text| take(KnownSet::text(text)));
                 };
-                self.list(listeners, ValueKind::Strings, compliant, &hashes, (ranges.len(), &value));
+                self.list(listeners, ValueKind::Strings, compliant, &hashes, Whole::Strings(batch, ranges));
             }
             CustomValue::IpList(range) => self.address_list(listeners, slice(&batch.addresses, range)),
         }

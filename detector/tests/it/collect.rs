@@ -1,5 +1,7 @@
 //! Values handed on for history and export.
 
+use std::collections::BTreeMap;
+
 use detector::{
     change::Rules,
     engine::Engine,
@@ -116,12 +118,42 @@ fn lists_and_custom_values_of_any_type_are_collected() {
            3 report b custom {"modes":[{"number":2.5}]}
            302 tick"#,
         &[
-            r#"300 aws:listening-tcp-ports/each 300: a={"ports":[22]}"#,
-            r#"300 modes/last 300: a={"strings":["idle"]}"#,
             r#"300 aws:num-listening-tcp-ports/last 300: a={"count":7}"#,
-            r#"300 modes/last 300: b={"number":2.5}"#,
+            r#"300 aws:listening-tcp-ports/each 300: a={"ports":[22]}"#,
+            r#"300 modes/last 300: a={"strings":["idle"]} b={"number":2.5}"#,
         ],
     );
+}
+
+#[test]
+fn of_the_lists_of_a_window_the_last_is_handed_on_at_its_end() {
+    check(
+        "",
+        r#"{"metric":"aws:listening-tcp-ports"}"#,
+        r#"1 report a {"listening_tcp_ports":{"ports":[{"port":22}],"total":1}} #1
+           2 report b {"listening_tcp_ports":{"ports":[{"port":22}],"total":1}} #2
+           3 report a {"listening_tcp_ports":{"ports":[{"port":80}],"total":1}} #3
+           301 report a {"listening_tcp_ports":{"ports":[{"port":81}],"total":1}} #4
+           302 tick
+           602 tick"#,
+        &[
+            // The next window begins before the end of this one is told.
+            r#"300 aws:listening-tcp-ports/each 300: a={"ports":[80]}"#,
+            r#"300 aws:listening-tcp-ports/each 300: b={"ports":[22]}"#,
+            r#"600 aws:listening-tcp-ports/each 300: a={"ports":[81]}"#,
+        ],
+    );
+}
+
+/// The value of each thing, metric and window that counts in the end.
+fn answers(blocks: &[Datapoints]) -> BTreeMap<String, String> {
+    let of = |block: &Datapoints| {
+        let Datapoints { end, metric, aggregate, dimension, .. } = block;
+        let place = format!("{} {metric} {aggregate} {dimension:?}", end.millis());
+        let rows = block.rows.clone().into_iter();
+        rows.map(move |(thing, value)| (format!("{place} {thing}"), format!("{value:?}")))
+    };
+    blocks.iter().flat_map(of).collect()
 }
 
 #[test]
@@ -132,6 +164,21 @@ fn nothing_is_collected_unless_asked_for() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn the_lists_that_are_held_back_give_the_answers_of_all_lists(steps in steps()) {
+        let rules = Rules { collect: true, ..many_rules() };
+        let script = format!("{}\n9000000 tick", script(&steps));
+        let mut every = engine(&rules, &registry(), 1);
+        every.hand_on_every_list();
+        let (every, last) = (
+            collected(&mut every, &script, 5),
+            collected(&mut engine(&rules, &registry(), 3), &script, 5),
+        );
+        prop_assert_eq!(answers(&last), answers(&every));
+        let rows = |blocks: &[Datapoints]| blocks.iter().map(|block| block.rows.len()).sum::<usize>();
+        prop_assert!(rows(&last) <= rows(&every));
+    }
 
     #[test]
     fn shards_batches_and_snapshots_change_nothing(

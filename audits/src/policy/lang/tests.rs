@@ -67,7 +67,10 @@ fn filters_over(topic: &str) -> Vec<String> {
     let (mut all, mut whole) = (vec!["#".to_owned()], vec![String::new()]);
     for (index, level) in topic.split('/').enumerate() {
         let slash = if index == 0 { "" } else { "/" };
-        whole = whole.iter().flat_map(|front| [level, "+"].map(|level| format!("{front}{slash}{level}"))).collect();
+        whole = whole
+            .iter()
+            .flat_map(|front| [level, "+"].map(|level| format!("{front}{slash}{level}")))
+            .collect();
         all.extend(whole.iter().map(|front| format!("{front}/#")));
     }
     all.extend(whole);
