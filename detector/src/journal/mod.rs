@@ -8,11 +8,15 @@
 //! A crash can tear only what was being written, so at most the last [`COMMIT_BYTES_MAX`] bytes
 //! or the last record: such a tail is cut at the last whole record when the folder is opened,
 //! kept aside in a file, and counted. Damage anywhere else is an error that names the place.
+//!
+//! Under way, the next segment is filled with zeros beforehand ([`spare`]), so the last segment may
+//! end in zeros: a record never begins with them, and zeros up to the end of the file are the end.
 
 mod error;
 mod reader;
 mod record;
 mod segment;
+mod spare;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -22,6 +26,7 @@ use std::{
 
 use fleet::time::Timestamp;
 
+use self::spare::Spare;
 pub use self::{
     error::JournalError,
     reader::{Reader, TornTail, oldest},
@@ -81,6 +86,10 @@ pub struct Journal {
     path: PathBuf,
     /// Bytes of the open segment that are written.
     written: u64,
+    /// Length of the open segment's file: more than `written` where zeros follow.
+    length: u64,
+    /// The next segment, once a quarter of this one is full.
+    spare: Option<Spare>,
     segment_bytes: u64,
     buffer: Vec<u8>,
     next: u64,
@@ -102,24 +111,28 @@ impl Journal {
         fs::create_dir_all(dir).map_err(JournalError::io(dir, "create the folder"))?;
         let lock = lock(dir)?;
         let mut recovery = Recovery::default();
-        let next = match segment::list(dir)?.pop() {
+        let (next, written) = match segment::list(dir)?.pop() {
             Some(last) => recover(dir, &last, &mut recovery)?,
-            None => 1,
+            None => (1, segment::HEADER_BYTES),
         };
         let last = segment::list(dir)?.pop();
-        let (file, path) = match last {
+        let (mut file, path) = match last {
             Some(last) => {
                 let opened = OpenOptions::new().write(true).open(&last.path);
                 (opened.map_err(JournalError::io(&last.path, "open"))?, last.path)
             }
             None => create_segment(dir, next)?,
         };
-        let mut journal = Self {
+        let length = file.metadata().map_err(JournalError::io(&path, "ask the length of"))?.len();
+        file.seek(SeekFrom::Start(written)).map_err(JournalError::io(&path, "seek"))?;
+        let journal = Self {
             dir: dir.to_owned(),
             _lock: lock,
             file,
             path,
-            written: 0,
+            written,
+            length,
+            spare: None,
             segment_bytes,
             buffer: Vec::new(),
             next,
@@ -127,8 +140,6 @@ impl Journal {
             bytes_total: 0,
             commits: 0,
         };
-        let end = journal.file.seek(SeekFrom::End(0));
-        journal.written = end.map_err(JournalError::io(&journal.path, "seek"))?;
         Ok((journal, recovery))
     }
 
@@ -205,9 +216,13 @@ impl Journal {
         self.file.sync_data().map_err(JournalError::io(&self.path, "sync"))?;
         self.broken = false;
         self.written += self.buffer.len() as u64;
+        self.length = self.length.max(self.written);
         self.buffer.clear();
         self.buffer.shrink_to(COMMIT_BYTES_MAX);
         self.commits += 1;
+        if self.spare.is_none() && self.written > self.segment_bytes / 4 {
+            self.spare = Spare::begin(&self.dir, self.segment_bytes);
+        }
         Ok(())
     }
 
@@ -216,10 +231,27 @@ impl Journal {
         if self.written <= segment::HEADER_BYTES {
             return Ok(());
         }
-        let (file, path) = create_segment(&self.dir, self.next)?;
+        self.end_at_the_last_record()?;
+        let (file, path, length) = match Spare::take(&mut self.spare) {
+            Some((zeros, length)) => adopt_segment(&self.dir, &zeros, self.next)
+                .map(|(file, path)| (file, path, length.max(segment::HEADER_BYTES)))?,
+            None => create_segment(&self.dir, self.next)
+                .map(|(file, path)| (file, path, segment::HEADER_BYTES))?,
+        };
         self.file = file;
         self.path = path;
+        self.length = length;
         self.written = segment::HEADER_BYTES;
+        Ok(())
+    }
+
+    /// Takes the zeros off the segment that is left (there are some where the configured size shrank).
+    fn end_at_the_last_record(&mut self) -> Result<(), JournalError> {
+        if self.length > self.written {
+            self.file.set_len(self.written).map_err(JournalError::io(&self.path, "cut"))?;
+            self.file.sync_all().map_err(JournalError::io(&self.path, "sync"))?;
+            self.length = self.written;
+        }
         Ok(())
     }
 
@@ -282,23 +314,39 @@ fn create_segment(dir: &Path, first: u64) -> Result<(File, PathBuf), JournalErro
     Ok((file, path))
 }
 
+/// Makes `zeros` the segment that begins with `first`. The header is on disk before the name is.
+fn adopt_segment(dir: &Path, zeros: &Path, first: u64) -> Result<(File, PathBuf), JournalError> {
+    let path = segment::path_of(dir, first);
+    if path.exists() {
+        return create_segment(dir, first);
+    }
+    let file = OpenOptions::new().write(true).open(zeros);
+    let mut file = file.map_err(JournalError::io(zeros, "open"))?;
+    file.write_all(&segment::header(first)).map_err(JournalError::io(zeros, "write"))?;
+    file.sync_data().map_err(JournalError::io(zeros, "sync"))?;
+    fs::rename(zeros, &path).map_err(JournalError::io(&path, "create"))?;
+    sync_dir(dir)?;
+    Ok((file, path))
+}
+
 /// Makes new and deleted names of a folder durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
     let opened = File::open(dir).map_err(JournalError::io(dir, "open the folder"))?;
     opened.sync_all().map_err(JournalError::io(dir, "sync the folder"))
 }
 
-/// Cuts the torn tail of the last segment, if any. Returns the next seq.
-fn recover(dir: &Path, last: &segment::Segment, recovery: &mut Recovery) -> Result<u64, JournalError> {
+/// Cuts the torn tail of the last segment, if any. Returns the next seq and where it goes.
+fn recover(dir: &Path, last: &segment::Segment, recovery: &mut Recovery) -> Result<(u64, u64), JournalError> {
     let (tail, bytes) = segment::find_tail(last)?;
-    let Some(damage) = tail.damage else { return Ok(tail.next) };
+    let Some(damage) = tail.damage else { return Ok((tail.next, tail.end)) };
     let end = usize::try_from(tail.end).unwrap_or(usize::MAX);
     let far = segment::last_record_after(&bytes, end.saturating_add(1), tail.next);
     if far.is_some_and(|far| far - end > COMMIT_BYTES_MAX) {
         let found = format!("{damage}, but whole records follow");
         return Err(JournalError::Corrupt { path: last.path.clone(), offset: tail.end, found });
     }
-    keep_aside(dir, last, &tail, bytes.get(end..).unwrap_or_default(), recovery)?;
+    let used = usize::try_from(tail.used).unwrap_or(usize::MAX);
+    keep_aside(dir, last, &tail, bytes.get(end..used).unwrap_or_default(), recovery)?;
     tracing::warn!(
         segment = %last.path.display(),
         offset = tail.end,
@@ -309,13 +357,14 @@ fn recover(dir: &Path, last: &segment::Segment, recovery: &mut Recovery) -> Resu
     if tail.end < segment::HEADER_BYTES {
         fs::remove_file(&last.path).map_err(JournalError::io(&last.path, "delete"))?;
         drop(create_segment(dir, last.first)?);
-        return Ok(last.first);
+        return Ok((last.first, segment::HEADER_BYTES));
     }
+    // With the zeros that follow: what is written here next must not be followed by what is torn.
     let file = OpenOptions::new().write(true).open(&last.path);
     let file = file.map_err(JournalError::io(&last.path, "open"))?;
     file.set_len(tail.end).map_err(JournalError::io(&last.path, "cut"))?;
     file.sync_all().map_err(JournalError::io(&last.path, "sync"))?;
-    Ok(tail.next)
+    Ok((tail.next, tail.end))
 }
 
 fn keep_aside(
@@ -325,7 +374,7 @@ fn keep_aside(
     bytes: &[u8],
     recovery: &mut Recovery,
 ) -> Result<(), JournalError> {
-    recovery.cut_bytes = tail.len - tail.end;
+    recovery.cut_bytes = tail.used - tail.end;
     if bytes.is_empty() {
         return Ok(());
     }

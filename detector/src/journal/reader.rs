@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -169,7 +169,7 @@ impl Reader {
             return Err(damage);
         }
         self.open = None;
-        let bytes = (bytes.len() as u64).saturating_sub(offset);
+        let bytes = (segment::used(&bytes) as u64).saturating_sub(offset);
         self.torn = Some(TornTail { path, offset, bytes });
         Ok(())
     }
@@ -208,6 +208,11 @@ impl Reader {
             return Ok(false);
         }
         self.buffer.truncate(got);
+        if self.buffer.iter().all(|&byte| byte == 0)
+            && only_zeros(&mut open.file).map_err(JournalError::io(&open.path, "read"))?
+        {
+            return Ok(false);
+        }
         let total = record::whole_len(&self.buffer).map_err(|damage| corrupt(Some(open), &damage))?;
         let have = self.buffer.len();
         if have < record::HEADER_BYTES {
@@ -227,6 +232,25 @@ impl Reader {
 fn corrupt(open: Option<&Open>, found: &dyn std::fmt::Display) -> JournalError {
     let (path, offset) = open.map(|open| (open.path.clone(), open.offset)).unwrap_or_default();
     JournalError::Corrupt { path, offset, found: found.to_string() }
+}
+
+/// Whether nothing but zeros follows: the part of a segment that was filled beforehand.
+fn only_zeros(file: &mut impl BufRead) -> std::io::Result<bool> {
+    loop {
+        let bytes = match file.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        if bytes.iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        let len = bytes.len();
+        if len == 0 {
+            return Ok(true);
+        }
+        file.consume(len);
+    }
 }
 
 fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {

@@ -65,10 +65,10 @@ pub(crate) struct Tail {
     pub(crate) end: u64,
     /// Seq of the next record.
     pub(crate) next: u64,
-    /// What stands at `end`, if not the end of the file.
+    /// What stands at `end`, if neither the end of the file nor zeros up to it.
     pub(crate) damage: Option<Damage>,
-    /// Length of the file.
-    pub(crate) len: u64,
+    /// Byte offset after the last byte that is not zero; `end` if that is later.
+    pub(crate) used: u64,
 }
 
 /// Reads a segment to the last whole record of its unbroken beginning.
@@ -77,18 +77,18 @@ pub(crate) fn find_tail(segment: &Segment) -> Result<(Tail, Vec<u8>), JournalErr
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(JournalError::io(path, "open"))?;
     file.read_to_end(&mut bytes).map_err(JournalError::io(path, "read"))?;
-    let len = bytes.len() as u64;
+    let nonzero = used(&bytes);
     if bytes.get(..HEADER_LEN) != Some(&header(segment.first)[..]) {
         // A header is synced before the first record is written: only a short or empty one can
         // be left by a crash.
-        if bytes.len() >= HEADER_LEN && bytes.iter().any(|&byte| byte != 0) {
+        if bytes.len() >= HEADER_LEN && nonzero > 0 {
             return Err(JournalError::Foreign(path.clone()));
         }
         let damage = Some(Damage::Short);
-        return Ok((Tail { end: 0, next: segment.first, damage, len }, bytes));
+        return Ok((Tail { end: 0, next: segment.first, damage, used: bytes.len() as u64 }, bytes));
     }
     let (mut end, mut next, mut damage) = (HEADER_LEN, segment.first, None);
-    while end < bytes.len() {
+    while end < nonzero {
         match record::decode(bytes.get(end..).unwrap_or_default()) {
             Ok((record, size)) if record.seq == next => {
                 end += size;
@@ -104,7 +104,12 @@ pub(crate) fn find_tail(segment: &Segment) -> Result<(Tail, Vec<u8>), JournalErr
             }
         }
     }
-    Ok((Tail { end: end as u64, next, damage, len }, bytes))
+    Ok((Tail { end: end as u64, next, damage, used: nonzero.max(end) as u64 }, bytes))
+}
+
+/// How many bytes there are before the zeros at the end.
+pub(crate) fn used(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1)
 }
 
 /// Byte offset of the last place in `bytes` at which a whole record with `next` or a later seq begins.

@@ -207,6 +207,97 @@ fn a_disk_error_surfaces_and_nothing_is_taken_after_it() {
     assert!(matches!(error, JournalError::Io { doing: "create", .. }), "{error}");
 }
 
+/// A segment that ends in zeros, as one that was filled beforehand does.
+fn with_zeros(path: &Path, zeros: usize) -> Vec<u8> {
+    let whole = fs::read(path).unwrap();
+    fs::write(path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
+    whole
+}
+
+#[test]
+fn zeros_up_to_the_end_of_the_file_are_the_end_and_are_written_over() {
+    for zeros in [1, 36, 37, 38, 5000] {
+        let dir = TempDir::new().unwrap();
+        write(dir.path(), 1 << 20, &payloads(5));
+        let path = files(dir.path(), "seg").remove(0);
+        let whole = with_zeros(&path, zeros);
+        assert_eq!(read(dir.path(), 1).unwrap(), payloads(5), "{zeros} zeros");
+        let (journal, recovery) = Journal::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!((journal.next_seq(), recovery.cut_bytes, recovery.kept_in), (6, 0, None));
+        drop(journal);
+        write(dir.path(), 1 << 20, &[b"more".to_vec()]);
+        let record = 37 + 5 + 4;
+        let after = fs::read(&path).unwrap();
+        assert_eq!(after.len(), (whole.len() + zeros).max(whole.len() + record));
+        assert_eq!(read(dir.path(), 1).unwrap().len(), 6);
+    }
+}
+
+/// What is torn goes with the zeros behind it: else a whole record of the torn write could follow
+/// what is written next.
+#[test]
+fn a_torn_write_before_zeros_is_cut_with_all_that_follows() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 1 << 20, &[vec![1; 8], vec![2; 8], vec![3; 8]]);
+    let path = files(dir.path(), "seg").remove(0);
+    let mut bytes = with_zeros(&path, 500);
+    let record = 37 + 5 + 8;
+    // The second record never reached the disk, the third did.
+    bytes[16 + record..16 + 2 * record].fill(0);
+    fs::write(&path, [&bytes[..], &[0; 500]].concat()).unwrap();
+    assert_eq!(read_shared(dir.path(), 0).unwrap(), (vec![vec![1; 8]], 2 * record as u64));
+    let (journal, recovery) = Journal::open(dir.path(), 1 << 20).unwrap();
+    assert_eq!((journal.next_seq(), recovery.cut_bytes), (2, 2 * record as u64));
+    drop(journal);
+    write(dir.path(), 1 << 20, &[vec![9; 8]]);
+    assert_eq!(read(dir.path(), 1).unwrap(), [vec![1; 8], vec![9; 8]]);
+}
+
+#[test]
+fn zeros_between_segments_are_no_gap_but_missing_records_are() {
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 300, &payloads(20));
+    let first = files(dir.path(), "seg").remove(0);
+    let whole = with_zeros(&first, 100);
+    assert_eq!(read(dir.path(), 1).unwrap(), payloads(20));
+    // The last record of an older segment is lost to zeros.
+    fs::write(&first, &[&whole[..58], &vec![0; whole.len()][58..]].concat()).unwrap();
+    assert!(matches!(read(dir.path(), 1).unwrap_err(), JournalError::Hole { expected: 2, .. }));
+}
+
+/// Segments that were filled beforehand are rotated into, read beside the writer, and shrink with
+/// the configured size.
+#[test]
+fn segments_are_filled_beforehand_and_read_while_they_are_written() {
+    let dir = TempDir::new().unwrap();
+    let size = 1_u64 << 20;
+    let mut journal = open(dir.path(), size);
+    let mut filled = 0;
+    for number in 1..=400_u64 {
+        journal.append(entry(number, &vec![7; 20_000])).unwrap();
+        journal.commit().unwrap();
+        let last = files(dir.path(), "seg").pop().unwrap();
+        if fs::metadata(&last).unwrap().len() == size {
+            filled += 1;
+            let (read, torn) = read_shared(dir.path(), number).unwrap();
+            assert_eq!((read.len(), torn), (1, 0), "record {number}");
+        }
+        std::thread::sleep(std::time::Duration::from_micros(500));
+    }
+    assert!(filled > 0, "some segment was ready before it was needed");
+    drop(journal);
+    let mut journal = open(dir.path(), 100_000);
+    for number in 401..=410 {
+        journal.append(entry(number, &vec![7; 20_000])).unwrap();
+        journal.commit().unwrap();
+    }
+    drop(journal);
+    assert_eq!(read(dir.path(), 1).unwrap().len(), 410);
+    for segment in files(dir.path(), "seg") {
+        assert_ne!(fs::read(&segment).unwrap().last(), Some(&0), "{}", segment.display());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -215,6 +306,7 @@ proptest! {
         sizes in proptest::collection::vec(0_usize..200, 1..20),
         cut in any::<prop::sample::Index>(),
         flip in proptest::option::of(any::<prop::sample::Index>()),
+        zeros in prop_oneof![Just(0_usize), 1..200_usize],
     ) {
         let dir = TempDir::new().unwrap();
         let all: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, &size)| vec![u8::try_from(n).unwrap(); size]).collect();
@@ -226,6 +318,7 @@ proptest! {
             let bit = flip.index((bytes.len() - 16) * 8);
             bytes[16 + bit / 8] ^= 1 << (bit % 8);
         }
+        bytes.resize(bytes.len() + zeros, 0);
         fs::write(&only, &bytes).unwrap();
         let next = open(dir.path(), 1 << 20).next_seq();
         let kept = read(dir.path(), 1).unwrap();
@@ -280,8 +373,11 @@ fn a_shared_reader_ends_at_the_last_whole_record_wherever_the_tail_is_torn() {
         assert!(cut < 16 || usize::try_from(torn).unwrap() < whole.len() - 16);
     }
     assert_eq!(last_cut, 4);
-    // Preallocated zeros and half a page of an old file are torn tails as well.
-    for junk in [vec![0; 100], vec![0xab; 100], whole[16..60].to_vec()] {
+    // Zeros are room that was filled beforehand; half a page of an old file is a torn tail as well.
+    fs::write(&path, [&whole[..], &[0; 100]].concat()).unwrap();
+    assert_eq!(read_shared(dir.path(), 0).unwrap(), (payloads(5), 0));
+    let half = whole[16..60].iter().copied().chain([1]).collect();
+    for junk in [vec![0xab; 100], half] {
         fs::write(&path, [&whole[..], &junk[..]].concat()).unwrap();
         assert_eq!(read_shared(dir.path(), 0).unwrap(), (payloads(5), junk.len() as u64));
     }
