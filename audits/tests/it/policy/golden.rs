@@ -56,7 +56,7 @@ fn findings_are_as_in_the_table() {
                 format!("{}: {check} {severity:?} {code}: {reason}\n", finding.line())
             })
             .collect();
-        let blank = if expected.ends_with("\n\n") { "\n" } else { "" };
+        let blank = if expected == "\n" || expected.ends_with("\n\n") { "\n" } else { "" };
         write!(anew, "=== {title}\n{text}---\n{found}{blank}").unwrap();
         if found.trim() != expected.trim() {
             wrong.push_str(&format!("=== {title}\n{text}---\n{found}\n"));
