@@ -444,7 +444,7 @@ fn a_behavior_that_becomes_blind_and_sees_again_is_a_finding_and_one_message_eac
     let serve = home.serve();
     let findings = || home.get("/fleetward/v1/findings");
     let found = until_is("both are found", findings, |found| found.as_array().unwrap().len() == 2);
-    assert_eq!(found[0]["finding"]["check"], "BEHAVIOR_BLIND_CHECK", "{found}");
+    assert_eq!(found[0]["finding"]["checkName"], "BEHAVIOR_BLIND_CHECK", "{found}");
     let status: Value = serde_json::from_str(&home.done(&["status"])).unwrap();
     let coverage = &status["coverage"];
     assert_eq!(coverage["behaviors"], json!({"seeing": 0, "partly": 0, "blind": 2}), "{status}");

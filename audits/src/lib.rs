@@ -4,6 +4,7 @@
 //! Check names that AWS IoT Device Defender has keep its names and severities
 //! (`device-defender-audit.md`); ours carry a word of their own.
 
+pub mod catalogue;
 pub mod certificate;
 pub mod finding;
 pub mod mosquitto_conf;

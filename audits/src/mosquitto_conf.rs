@@ -12,7 +12,7 @@
 //! # References
 //! `mosquitto.conf(5)`; `broker-integration.md`, sections 2.1 and 2.7.
 
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Place, ResourceRef, Severity};
 
 /// Lines read of one file at most; the rest is ignored.
 const LINES_MAX: usize = 100_000;
@@ -30,6 +30,10 @@ struct Listener {
 }
 
 impl Listener {
+    fn resource(&self, file: &str) -> ResourceRef {
+        ResourceRef::new("BROKER_LISTENER", [("file", file.to_owned()), ("port", self.port.clone())])
+    }
+
     fn is_reachable(&self) -> bool {
         let loopback = self.address == "localhost"
             || self.address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
@@ -57,7 +61,7 @@ pub fn audit(file: &str, text: &str) -> Vec<Finding> {
         .chain(anonymous(file, &conf))
         .chain(without_tls(file, &conf))
         .collect();
-    findings.sort_by(|a, b| (a.line, a.check).cmp(&(b.line, b.check)));
+    findings.sort_by(|a, b| (a.line(), &a.check).cmp(&(b.line(), &b.check)));
     findings
 }
 
@@ -106,12 +110,14 @@ fn with_last(conf: &mut Conf, change: impl FnOnce(&mut Listener)) {
 
 fn logging(file: &str, conf: &Conf) -> Vec<Finding> {
     let finding = |line: usize, found: String, remedy: &'static str| Finding {
-        check: "LOGGING_DISABLED_CHECK",
+        check: "LOGGING_DISABLED_CHECK".into(),
         severity: Severity::Low,
-        file: file.to_owned(),
-        line,
-        found,
-        remedy,
+        code: "LOGGING_DISABLED".into(),
+        reason: found,
+        resource: ResourceRef::new("ACCOUNT_SETTINGS", [("account", file.to_owned())]),
+        related: Vec::new(),
+        place: Some(Place::line(file, line)),
+        remedy: remedy.into(),
     };
     let mut findings = Vec::new();
     if let Some(line) = conf.log_dest_none {
@@ -142,12 +148,14 @@ fn anonymous(file: &str, conf: &Conf) -> Vec<Finding> {
         allowed == Some(true) && listener.is_reachable()
     };
     let finding = |listener: &Listener| Finding {
-        check: "BROKER_ANONYMOUS_ACCESS_CHECK",
+        check: "BROKER_ANONYMOUS_ACCESS_CHECK".into(),
         severity: Severity::Critical,
-        file: file.to_owned(),
-        line: listener.line,
-        found: format!("the listener on port {} lets clients in without any identity", listener.port),
-        remedy: "set `allow_anonymous false` and give each device a certificate or a password",
+        code: "ANONYMOUS_ACCESS".into(),
+        reason: format!("the listener on port {} lets clients in without any identity", listener.port),
+        resource: listener.resource(file),
+        related: Vec::new(),
+        place: Some(Place::line(file, listener.line)),
+        remedy: "set `allow_anonymous false` and give each device a certificate or a password".into(),
     };
     conf.listeners.iter().filter(open).map(finding).collect()
 }
@@ -155,12 +163,14 @@ fn anonymous(file: &str, conf: &Conf) -> Vec<Finding> {
 fn without_tls(file: &str, conf: &Conf) -> Vec<Finding> {
     let plain = |listener: &&Listener| listener.is_reachable() && !listener.certificate && !listener.psk;
     let finding = |listener: &Listener| Finding {
-        check: "BROKER_LISTENER_WITHOUT_TLS_CHECK",
+        check: "BROKER_LISTENER_WITHOUT_TLS_CHECK".into(),
         severity: Severity::High,
-        file: file.to_owned(),
-        line: listener.line,
-        found: format!("the listener on port {} sends everything in clear, passwords too", listener.port),
-        remedy: "set `certfile` and `keyfile`, or bind it to 127.0.0.1",
+        code: "LISTENER_WITHOUT_TLS".into(),
+        reason: format!("the listener on port {} sends everything in clear, passwords too", listener.port),
+        resource: listener.resource(file),
+        related: Vec::new(),
+        place: Some(Place::line(file, listener.line)),
+        remedy: "set `certfile` and `keyfile`, or bind it to 127.0.0.1".into(),
     };
     conf.listeners.iter().filter(plain).map(finding).collect()
 }
@@ -171,7 +181,7 @@ mod tests {
 
     fn check(text: &str, expected: &[&str]) {
         let found: Vec<String> =
-            audit("m", text).iter().map(|f| format!("{}:{} {}", f.line, f.check, f.found)).collect();
+            audit("m", text).iter().map(|f| format!("{}:{} {}", f.line(), f.check, f.reason)).collect();
         assert_eq!(found, expected, "{text}");
     }
 
@@ -226,7 +236,7 @@ mod tests {
             if let Ok(bytes) = std::fs::read(&conf) {
                 let text = String::from_utf8_lossy(&bytes);
                 let lines = text.lines().count();
-                assert!(audit("m", &text).iter().all(|finding| (1..=lines).contains(&finding.line)));
+                assert!(audit("m", &text).iter().all(|finding| (1..=lines).contains(&finding.line())));
                 read += 1;
             }
         }

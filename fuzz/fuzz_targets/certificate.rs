@@ -51,7 +51,7 @@ fuzz_target!(|bytes: &[u8]| {
     let found = audit(&view, &Parameters::default(), Selection::all());
     for hit in found.hits() {
         let finding = hit.finding(&found, &view);
-        assert!(!finding.code.is_empty() && !finding.reason.is_empty() && !finding.resource.is_empty());
+        assert!(!finding.code.is_empty() && !finding.reason.is_empty() && !finding.resource.identifier.is_empty());
     }
 });
 

@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     assert!(policy.problems.iter().all(|problem| (1..=lines).contains(&problem.line)));
     let findings = permissive::audit(&policy).into_iter().chain(misconfigured::audit(&policy));
     for finding in findings.chain(acl::audit(&policy.document(), &acl::Known::default())) {
-        assert!(finding.line <= lines, "{finding}");
+        assert!(finding.line() <= lines, "{finding}");
     }
     let principal = Principal { thing: Some("a".into()), client_id: Some("a".into()), user: None };
     let uses: Vec<Use> = ["d/a/up", "$aws/things/a/shadow/get"]

@@ -18,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let findings = acl::audit(&document, &acl::Known::default());
-    assert!(findings.iter().all(|finding| finding.line <= lines));
+    assert!(findings.iter().all(|finding| finding.line() <= lines));
     assert_eq!(findings, acl::audit(&mosquitto::parse("f", text), &acl::Known::default()));
     let principal = Principal { thing: None, client_id: Some("a".into()), user: Some("a".into()) };
     let uses: Vec<Use> = ["d/a/up", "a", "$SYS/a"]

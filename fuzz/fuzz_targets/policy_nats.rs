@@ -12,6 +12,6 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let findings = acl::audit(&document, &acl::Known::default());
-    assert!(findings.iter().all(|finding| finding.line <= lines));
+    assert!(findings.iter().all(|finding| finding.line() <= lines));
     assert_eq!(findings, acl::audit(&nats::parse("f", text), &acl::Known::default()));
 });

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Weak, time::Duration};
 
-use audits::finding::{Finding, Severity};
+use audits::finding::{Finding, Place, ResourceRef, Severity};
 use behaviors::{profile::Profiles, set::Compiled};
 use detector::input::Coverage;
 use fleet::{
@@ -172,12 +172,17 @@ fn key(profile: &str, behavior: &str) -> Vec<u8> {
 
 fn record(blind: &Blind, config: &std::path::Path, now: Timestamp) -> Vec<u8> {
     let finding = Finding {
-        check: "BEHAVIOR_BLIND_CHECK",
+        check: "BEHAVIOR_BLIND_CHECK".into(),
         severity: Severity::Medium,
-        file: config.display().to_string(),
-        line: 0,
-        found: format!("{}/{} {}", blind.profile, blind.behavior, blind.why),
-        remedy: "add or mend a source that supplies what is missing, or take the behavior out",
+        code: "BEHAVIOR_IS_BLIND".into(),
+        reason: format!("{}/{} {}", blind.profile, blind.behavior, blind.why),
+        resource: ResourceRef::new(
+            "BEHAVIOR",
+            [("securityProfileName", blind.profile.clone()), ("behaviorName", blind.behavior.clone())],
+        ),
+        related: Vec::new(),
+        place: Some(Place::line(config.display().to_string(), 0)),
+        remedy: "add or mend a source that supplies what is missing, or take the behavior out".into(),
     };
     let record = json!({"profile": blind.profile, "behavior": blind.behavior, "why": blind.why,
                         "forNow": blind.for_now, "since": now, "finding": finding});
@@ -248,7 +253,7 @@ mod tests {
         assert_eq!(look(4, false, &[]), "b since 2000: \"away\"");
         assert_eq!(look(61, true, &[blind("b", "away")]), "b since 2000: \"away\"");
         assert_eq!(look(62, true, &[]), "");
-        let finding = |row: &serde_json::Value| row["finding"]["check"].clone();
+        let finding = |row: &serde_json::Value| row["finding"]["checkName"].clone();
         look(63, true, &[blind("a", "x")]);
         assert_eq!(finding(&findings(&*store).unwrap()[0]), "BEHAVIOR_BLIND_CHECK");
     }

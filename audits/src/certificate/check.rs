@@ -3,16 +3,8 @@
 //! The first nine are those of AWS IoT Device Defender, with its names, severities, reason codes and
 //! parameters (`device-defender-audit.md`, sections 1 and 2); the others are ours.
 
+use crate::catalogue::{Basis, ParameterInfo};
 use crate::finding::Severity;
-
-/// Where a check comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// AWS IoT Device Defender has it under this name.
-    Aws,
-    /// Ours.
-    Ours,
-}
 
 /// A reason code and the sentence that goes with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +22,20 @@ pub struct Parameter {
     pub name: &'static str,
     /// Default and bounds of a number; `None`: a list of words.
     pub number: Option<Bounds>,
+}
+
+impl Parameter {
+    /// As the catalogue has it.
+    #[must_use]
+    pub fn info(&self) -> ParameterInfo {
+        let (default, allowed) = match self.number {
+            Some(Bounds { default, min, max }) => {
+                (default.to_string().into(), format!("a whole number from {min} to {max}").into())
+            }
+            None => super::parameters::words_info(self.name),
+        };
+        ParameterInfo { name: self.name.into(), default, allowed }
+    }
 }
 
 /// Default and allowed values of a number.

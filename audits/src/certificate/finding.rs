@@ -1,10 +1,11 @@
 //! What the checks found: small records first, text on demand.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::check::{Check, CheckId};
 use super::view::{Cause, Kind, Resource, View};
-use crate::finding::Severity;
+use crate::finding::{Finding, ResourceRef};
 
 /// One finding as a record of a few words; a million of them are no burden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,128 +87,88 @@ impl Findings {
     }
 }
 
-/// A finding as AWS IoT and people read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Name of the check.
-    pub check: &'static str,
-    /// Severity.
-    pub severity: Severity,
-    /// `resourceType` of AWS, or a name of ours.
-    pub resource_type: &'static str,
-    /// Members of the identifier, such as `deviceCertificateId`.
-    pub resource: Vec<(&'static str, String)>,
-    /// `additionalInfo`.
-    pub additional_info: Vec<(&'static str, String)>,
-    /// What was found, as a sentence.
-    pub reason: String,
-    /// `reasonForNonComplianceCode`.
-    pub code: &'static str,
-    /// Related resources: type and identifier.
-    pub related: Vec<RelatedResource>,
-    /// What to do.
-    pub remedy: &'static str,
-}
-
-/// A related resource as people read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RelatedResource {
-    /// `resourceType`.
-    pub resource_type: &'static str,
-    /// Members of the identifier.
-    pub resource: Vec<(&'static str, String)>,
-    /// `additionalInfo`.
-    pub additional_info: Vec<(&'static str, String)>,
-}
-
 impl Hit {
     /// The finding with all its words.
     #[must_use]
     pub fn finding(&self, found: &Findings, view: &View<'_>) -> Finding {
         let check: &Check = self.check.check();
-        let (resource_type, resource) = identifier(self.resource, view, check.by_issuer);
-        let related = found
-            .related(self)
-            .iter()
-            .map(|related| {
-                let (resource_type, resource) = identifier(related.resource, view, false);
-                RelatedResource { resource_type, resource, additional_info: times(related.resource, view) }
-            })
-            .collect();
+        let mut resource = identifier(self.resource, view, check.by_issuer);
+        resource.additional_info = self.additional_info(view);
+        let related = |related: &Related| ResourceRef {
+            additional_info: times(related.resource, view),
+            ..identifier(related.resource, view, false)
+        };
         let code = check.codes.get(usize::from(self.code));
         Finding {
-            check: check.name,
+            check: check.name.into(),
             severity: check.severity,
-            resource_type,
-            resource,
-            additional_info: self.additional_info(view),
+            code: code.map_or("", |code| code.code).into(),
             reason: sentence(code.map_or("", |code| code.text), self, view),
-            code: code.map_or("", |code| code.code),
-            related,
-            remedy: check.remedy,
+            resource,
+            related: found.related(self).iter().map(related).collect(),
+            place: None,
+            remedy: check.remedy.into(),
         }
     }
 
-    fn additional_info(&self, view: &View<'_>) -> Vec<(&'static str, String)> {
+    fn additional_info(&self, view: &View<'_>) -> Vec<(Cow<'static, str>, String)> {
         let expiring = matches!(self.check, CheckId::DeviceExpiring | CheckId::AuthorityExpiring);
         match view.facts(self.resource) {
-            Some(facts) if expiring => vec![("EXPIRATION_TIME", (facts.not_after * 1000).to_string())],
+            Some(facts) if expiring => vec![("EXPIRATION_TIME".into(), (facts.not_after * 1000).to_string())],
             _ => Vec::new(),
         }
     }
 }
 
 /// `device-defender-audit.md`, section 2, row 3.
-fn times(resource: Resource, view: &View<'_>) -> Vec<(&'static str, String)> {
+fn times(resource: Resource, view: &View<'_>) -> Vec<(Cow<'static, str>, String)> {
     let Resource::Session(index) = resource else { return Vec::new() };
     let Some(session) = usize::try_from(index).ok().and_then(|index| view.sessions.get(index)) else {
         return Vec::new();
     };
-    let mut info = vec![("CONNECTION_TIME", session.connected.to_string())];
-    info.extend(session.disconnected.map(|time| ("DISCONNECTION_TIME", time.to_string())));
+    let mut info = vec![("CONNECTION_TIME".into(), session.connected.to_string())];
+    info.extend(session.disconnected.map(|time| ("DISCONNECTION_TIME".into(), time.to_string())));
     info
 }
 
 /// Type and identifier of a resource (`device-defender-audit.md`, section 1, last columns).
-fn identifier(
-    resource: Resource,
-    view: &View<'_>,
-    by_issuer: bool,
-) -> (&'static str, Vec<(&'static str, String)>) {
+fn identifier(resource: Resource, view: &View<'_>, by_issuer: bool) -> ResourceRef {
     let sha256 = |resource| view.facts(resource).map_or_else(String::new, |facts| facts.sha256.to_string());
     let at = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
     match resource {
-        Resource::Device(_) => ("DEVICE_CERTIFICATE", vec![("deviceCertificateId", sha256(resource))]),
+        Resource::Device(_) => {
+            ResourceRef::new("DEVICE_CERTIFICATE", [("deviceCertificateId", sha256(resource))])
+        }
         Resource::Authority(_) if !by_issuer => {
-            ("CA_CERTIFICATE", vec![("caCertificateId", sha256(resource))])
+            ResourceRef::new("CA_CERTIFICATE", [("caCertificateId", sha256(resource))])
         }
         Resource::Authority(_) | Resource::Intermediate(_) => {
             let facts = view.facts(resource);
             let subject = facts.map_or("", |facts| facts.subject()).to_owned();
             let serial = facts.map_or_else(String::new, |facts| facts.serial.to_string());
-            let members = vec![
+            let members = [
                 ("issuerCertificateSubject", subject),
                 ("issuerId", sha256(resource)),
                 ("issuerCertificateSerialNumber", serial),
             ];
-            ("ISSUER_CERTIFICATE", members)
+            ResourceRef::new("ISSUER_CERTIFICATE", members)
         }
         Resource::List(index) => {
             let list = view.lists.get(at(index));
-            let members = vec![
+            let members = [
                 ("crlSha256", list.map_or_else(String::new, |list| list.sha256.to_string())),
                 ("crlIssuer", list.map_or_else(String::new, |list| list.issuer.to_string())),
             ];
-            ("CRL", members)
+            ResourceRef::new("CRL", members)
         }
         Resource::Unreadable(index) => {
             let place = view.unreadable.get(at(index)).map_or_else(String::new, |entry| entry.place.clone());
-            ("FILE", vec![("place", place)])
+            ResourceRef::new("FILE", [("place", place)])
         }
         Resource::Session(index) => {
             let client =
                 view.sessions.get(at(index)).map_or_else(String::new, |session| session.client.to_string());
-            ("CLIENT_ID", vec![("clientId", client)])
+            ResourceRef::new("CLIENT_ID", [("clientId", client)])
         }
     }
 }

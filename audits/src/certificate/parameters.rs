@@ -1,5 +1,6 @@
 //! Parameters of the checks.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::check::{CHECKS, CheckId};
@@ -155,6 +156,17 @@ impl Parameters {
         }
         Ok(())
     }
+}
+
+/// Default and allowed values of a list of words.
+pub(super) fn words_info(name: &str) -> (Cow<'static, str>, Cow<'static, str>) {
+    if name == "NAME_RULES" {
+        return ("".into(), "rules such as `cn=${thing}`, separated by commas".into());
+    }
+    let known: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
+    let name = |algorithm| ALGORITHMS.iter().find(|(_, known)| *known == algorithm).map(|(name, _)| *name);
+    let default: Vec<&str> = Parameters::default().algorithms.into_iter().filter_map(name).collect();
+    (default.join(",").into(), format!("some of {}, separated by commas", known.join(", ")).into())
 }
 
 /// All parameters of the table, by check.

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use audits::certificate::check::{Basis, Bounds, CHECKS, CheckId};
+use audits::catalogue::Basis;
+use audits::certificate::check::{Bounds, CHECKS, CheckId};
 use audits::certificate::der::{Fault, Flaw};
 use audits::certificate::extension::{KeyUsage, Purposes};
 use audits::certificate::facts::Marks;
-use audits::certificate::finding::Finding;
 use audits::certificate::id::Serial;
 use audits::certificate::key::{Key, KeyAlgorithm, debian_fingerprint};
 use audits::certificate::lists::ListKind;
@@ -20,6 +20,7 @@ use audits::certificate::run::{Selection, audit};
 use audits::certificate::shared_primes::Shared;
 use audits::certificate::signature::SignatureAlgorithm;
 use audits::certificate::view::{Cause, Kind, PathState, Signer, Status, Unreadable};
+use audits::finding::Finding;
 
 use crate::fleet::{DAY, Fleet, NOW, Which, other_key_id, session, with_addresses};
 use crate::support::{check_file, check_golden, decoded, table};
@@ -456,7 +457,7 @@ fn each_fault_is_found_and_nothing_else() {
         spoil(&mut fleet);
         let findings = run(&fleet);
         let mut found: Vec<(&str, &str)> =
-            findings.iter().map(|finding| (finding.check, finding.code)).collect();
+            findings.iter().map(|finding| (&*finding.check, &*finding.code)).collect();
         found.sort_unstable();
         let mut wanted: Vec<(&str, &str)> =
             expected.iter().map(|(check, code)| (check.check().name, *code)).collect();
@@ -464,7 +465,7 @@ fn each_fault_is_found_and_nothing_else() {
         if found != wanted {
             wrong.push(format!("{title}: {found:?} instead of {wanted:?}"));
         }
-        seen.extend(found);
+        seen.extend(wanted);
         writeln!(report, "## {title}").unwrap();
         findings.iter().for_each(|finding| write(finding, &mut report));
         report += "\n";
@@ -479,18 +480,19 @@ fn each_fault_is_found_and_nothing_else() {
 }
 
 fn write(finding: &Finding, report: &mut String) {
-    let pairs = |pairs: &[(&str, String)]| {
+    let pairs = |pairs: &[(std::borrow::Cow<'static, str>, String)]| {
         pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
     };
     writeln!(report, "{} {:?} {}", finding.check, finding.severity, finding.code).unwrap();
-    writeln!(report, "    {} {}", finding.resource_type, pairs(&finding.resource)).unwrap();
+    writeln!(report, "    {} {}", finding.resource.resource_type, pairs(&finding.resource.identifier))
+        .unwrap();
     writeln!(report, "    {}", finding.reason).unwrap();
-    if !finding.additional_info.is_empty() {
-        writeln!(report, "    {}", pairs(&finding.additional_info)).unwrap();
+    if !finding.resource.additional_info.is_empty() {
+        writeln!(report, "    {}", pairs(&finding.resource.additional_info)).unwrap();
     }
     for related in &finding.related {
         let info = pairs(&related.additional_info);
-        writeln!(report, "    related {} {} {info}", related.resource_type, pairs(&related.resource))
+        writeln!(report, "    related {} {} {info}", related.resource_type, pairs(&related.identifier))
             .unwrap();
     }
 }

@@ -20,7 +20,7 @@ use fleet::problem::Severity as ProblemSeverity;
 
 use super::questions::{Answers, Template, answers};
 use crate::{
-    finding::{Finding, Severity},
+    finding::{Finding, Place, ResourceRef, Severity},
     policy::form::{ClientIds, Document, Object, Subject, System, Variables},
 };
 
@@ -49,7 +49,7 @@ pub fn audit(document: &Document, known: &Known) -> Vec<Finding> {
             findings.extend(about(document, subject, &of_subject));
         }
     }
-    findings.sort_by(|a, b| (a.line, a.check, &a.found).cmp(&(b.line, b.check, &b.found)));
+    findings.sort_by(|a, b| (a.line(), &a.check, &a.reason).cmp(&(b.line(), &b.check, &b.reason)));
     findings
 }
 
@@ -67,15 +67,33 @@ fn is_administrator(subject: &Subject, known: &Known) -> bool {
         || (nameless && (says_so(&subject.name) || subject.name == "a client from 127.0.0.1"))
 }
 
+/// Check, severity and reason code of a finding.
+type Kind = (&'static str, Severity, &'static str);
+
+/// A finding about somebody, or about the document if `subject` is `None`.
 fn finding(
     document: &Document,
-    check: &'static str,
-    severity: Severity,
+    subject: Option<&Subject>,
+    (check, severity, code): Kind,
     line: usize,
     found: String,
     remedy: &'static str,
 ) -> Finding {
-    Finding { check, severity, file: document.file.clone(), line, found, remedy }
+    let file = ("file", document.file.clone());
+    let resource = match subject {
+        Some(subject) => ResourceRef::new("ACL_SUBJECT", [file, ("subject", subject.name.clone())]),
+        None => ResourceRef::new("ACL_DOCUMENT", [file]),
+    };
+    Finding {
+        check: check.into(),
+        severity,
+        code: code.into(),
+        reason: found,
+        resource,
+        related: Vec::new(),
+        place: Some(Place::line(document.file.clone(), line)),
+        remedy: remedy.into(),
+    }
 }
 
 fn invalid(document: &Document) -> Vec<Finding> {
@@ -85,8 +103,8 @@ fn invalid(document: &Document) -> Vec<Finding> {
         let found = format!("{place}{}", problem.message);
         finding(
             document,
-            "ACL_INVALID_CHECK",
-            Severity::Medium,
+            None,
+            ("ACL_INVALID_CHECK", Severity::Medium, "RULE_CANNOT_BE_READ"),
             problem.line,
             found,
             "correct it; what the broker does with it is not what it says",
@@ -110,8 +128,8 @@ fn free_ids(document: &Document) -> Option<Finding> {
     let found = format!("`{}` grants by the client id, which every client chooses itself", rule.text);
     Some(finding(
         document,
-        "ACL_CLIENT_ID_FREE_CHECK",
-        Severity::High,
+        None,
+        ("ACL_CLIENT_ID_FREE_CHECK", Severity::High, "GRANTS_BY_CLIENT_ID_THAT_CLIENTS_CHOOSE"),
         rule.line,
         found,
         "grant by the user name, or tie ids to credentials (Mosquitto: `use_username_as_clientid true`)",
@@ -123,7 +141,8 @@ fn undecided(document: &Document, subject: &Subject, answers: &Answers) -> Optio
     (count > 0).then(|| {
         let found = format!("{count} questions about {} stayed undecided", subject.name);
         let remedy = "simplify the rules: expressions without look-around, fewer wildcards beside each other";
-        finding(document, "ACL_UNDECIDED_CHECK", Severity::Low, subject.line, found, remedy)
+        let kind = ("ACL_UNDECIDED_CHECK", Severity::Low, "QUESTIONS_UNDECIDED");
+        finding(document, Some(subject), kind, subject.line, found, remedy)
     })
 }
 
@@ -157,19 +176,14 @@ fn about(document: &Document, subject: &Subject, answers: &Answers) -> Vec<Findi
         let severity = if subject.everyone { Severity::Critical } else { Severity::High };
         let found = format!("{name} may {verbs} every topic");
         let remedy = "grant the topics that are needed, by name";
-        findings.push(finding(document, "ACL_ROOT_WILDCARD_CHECK", severity, subject.line, found, remedy));
+        let kind = ("ACL_ROOT_WILDCARD_CHECK", severity, "ALLOWS_EVERY_TOPIC");
+        findings.push(finding(document, Some(subject), kind, subject.line, found, remedy));
     }
     if let Some(verbs) = verbs(&|side| side.unnamed && !side.all) {
         let found = format!("{name} may {verbs} what no rule names");
         let remedy = "deny by default and grant what is needed";
-        findings.push(finding(
-            document,
-            "ACL_DEFAULT_ALLOW_CHECK",
-            Severity::High,
-            subject.line,
-            found,
-            remedy,
-        ));
+        let kind = ("ACL_DEFAULT_ALLOW_CHECK", Severity::High, "ALLOWS_WHAT_NO_RULE_NAMES");
+        findings.push(finding(document, Some(subject), kind, subject.line, found, remedy));
     }
     let [read, write] = sides.map(|side| side.all || side.unnamed);
     findings.extend(others(document, subject, answers, (read, write)));
@@ -181,33 +195,40 @@ fn about(document: &Document, subject: &Subject, answers: &Answers) -> Vec<Findi
 fn others(document: &Document, subject: &Subject, answers: &Answers, open: (bool, bool)) -> Option<Finding> {
     let example =
         |answer: &Result<Option<String>, _>, open: bool| answer.clone().ok().flatten().filter(|_| !open);
-    let (severity, verb, topic) = match example(&answers.writes_others, open.1) {
-        Some(topic) => (Severity::High, "publish to", topic),
+    let (severity, code, verb, topic) = match example(&answers.writes_others, open.1) {
+        Some(topic) => (Severity::High, "ALLOWS_PUBLISH_TO_OTHER_DEVICES", "publish to", topic),
         None => {
             // A named user may be a service, whose work it is to read what devices say.
             let severity = if subject.everyone { Severity::Medium } else { Severity::Low };
-            (severity, "read", example(&answers.reads_others, open.0)?)
+            (severity, "ALLOWS_READ_OF_OTHER_DEVICES", "read", example(&answers.reads_others, open.0)?)
         }
     };
     let found = format!("{} may {verb} the topics of other devices, such as `{topic}`", subject.name);
     let remedy = "name the device in the topic: `%u`, `${iot:Connection.Thing.ThingName}`";
-    Some(finding(document, "ACL_OTHER_DEVICES_CHECK", severity, subject.line, found, remedy))
+    let kind = ("ACL_OTHER_DEVICES_CHECK", severity, code);
+    Some(finding(document, Some(subject), kind, subject.line, found, remedy))
 }
 
 fn administration(document: &Document, subject: &Subject, answers: &Answers) -> Option<Finding> {
     let example = |answer: &Result<Option<String>, _>| answer.clone().ok().flatten();
-    let (severity, what) =
+    let (severity, code, what) =
         match (example(&answers.writes_administration), example(&answers.reads_administration)) {
             (Some(topic), _) if topic.starts_with("$CONTROL/") => {
-                (Severity::Critical, format!("publish to `{topic}`, by which the broker is administered"))
+                let what = format!("publish to `{topic}`, by which the broker is administered");
+                (Severity::Critical, "ALLOWS_CONTROL_OF_BROKER", what)
             }
             (Some(topic), _) => {
-                (Severity::Medium, format!("publish to `{topic}`, where only the broker should speak"))
+                let what = format!("publish to `{topic}`, where only the broker should speak");
+                (Severity::Medium, "ALLOWS_PUBLISH_AS_BROKER", what)
             }
-            (None, Some(topic)) => (Severity::Low, format!("read `{topic}`, which tells about the broker")),
+            (None, Some(topic)) => {
+                let what = format!("read `{topic}`, which tells about the broker");
+                (Severity::Low, "ALLOWS_READ_OF_BROKER", what)
+            }
             (None, None) => return None,
         };
     let found = format!("{} may {what}", subject.name);
     let remedy = "leave the trees of the broker to administrators";
-    Some(finding(document, "ACL_ADMINISTRATIVE_TOPICS_CHECK", severity, subject.line, found, remedy))
+    let kind = ("ACL_ADMINISTRATIVE_TOPICS_CHECK", severity, code);
+    Some(finding(document, Some(subject), kind, subject.line, found, remedy))
 }

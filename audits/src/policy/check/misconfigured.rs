@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    finding::{Finding, Severity},
+    finding::{Finding, Place, Severity},
     policy::{
         form::{Action, Document, Effect, Kind, Undecided},
         lang::{Dfa, Letter, Token},
@@ -51,15 +51,17 @@ pub fn reasons(policy: &AwsPolicy) -> (Vec<Reason>, Vec<Undecided>) {
 pub fn audit(policy: &AwsPolicy) -> Vec<Finding> {
     let (reasons, _) = reasons(policy);
     let finding = |(code, line, what): Reason| Finding {
-        check: CHECK,
+        check: CHECK.into(),
         severity: Severity::Medium,
-        file: policy.file.clone(),
-        line,
-        found: format!("{code}: {what}"),
+        code: code.into(),
+        reason: what,
+        resource: policy.resource(),
+        related: Vec::new(),
+        place: Some(Place::line(policy.file.clone(), line)),
         remedy: if code == WILDCARDS {
-            "write `*` instead of `+` and `#`; a policy takes these literally"
+            "write `*` instead of `+` and `#`; a policy takes these literally".into()
         } else {
-            "deny `iot:Receive` on the same topics as well"
+            "deny `iot:Receive` on the same topics as well".into()
         },
     };
     reasons.into_iter().map(finding).collect()

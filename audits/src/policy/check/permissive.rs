@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    finding::{Finding, Severity},
+    finding::{Finding, Place, Severity},
     policy::{
         form::{Action, Actions, Document, Effect, Object, Rule, Subject, Undecided, Variables},
         lang::{DEAD, Dfa, Token, letters},
@@ -122,12 +122,14 @@ pub fn audit(policy: &AwsPolicy) -> Option<Finding> {
     let line = broad.iter().map(|(_, line)| *line).min()?;
     let names: Vec<&str> = broad.iter().map(|(action, _)| action.aws_name()).collect();
     Some(Finding {
-        check: CHECK,
+        check: CHECK.into(),
         severity: Severity::Critical,
-        file: policy.file.clone(),
-        line,
-        found: format!("{REASON}: the policy allows broad access to [{}]", names.join(", ")),
-        remedy: "name the device with `${iot:Connection.Thing.ThingName}` instead of `*`, and allow iot:Connect under the condition `iot:Connection.Thing.IsAttached` only",
+        code: REASON.into(),
+        reason: format!("the policy allows broad access to IoT data plane actions: [{}]", names.join(", ")),
+        resource: policy.resource(),
+        related: Vec::new(),
+        place: Some(Place::line(policy.file.clone(), line)),
+        remedy: "name the device with `${iot:Connection.Thing.ThingName}` instead of `*`, and allow iot:Connect under the condition `iot:Connection.Thing.IsAttached` only".into(),
     })
 }
 

@@ -14,6 +14,7 @@ use super::{
     json::{Member, Source, get},
     shown,
 };
+use crate::finding::ResourceRef;
 use crate::policy::{
     form::{Action, Actions, Document, Effect, Kind, Object, Rule, Subject, System, Variables},
     lang::{Pattern, Token, aws_glob, glob_matches, residual},
@@ -27,6 +28,8 @@ const SCOPES_MAX: usize = 8;
 pub struct AwsPolicy {
     /// File, or the policy's name.
     pub file: String,
+    /// `policyName` and `policyVersionId`, where they are known.
+    pub identity: Option<(String, String)>,
     /// Statements in order.
     pub statements: Vec<Statement>,
     /// What is wrong in the document.
@@ -84,12 +87,22 @@ pub(crate) const fn word(kind: Kind) -> &'static str {
 const ROOT: [&str; 3] = ["Version", "Id", "Statement"];
 const STATEMENT: [&str; 7] = ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"];
 
+impl AwsPolicy {
+    /// What findings are about: the policy by name and version, else by its file in the name's place.
+    #[must_use]
+    pub fn resource(&self) -> ResourceRef {
+        let (name, version) = self.identity.clone().unwrap_or_else(|| (self.file.clone(), "1".into()));
+        ResourceRef::new("IOT_POLICY", [("policyName", name), ("policyVersionId", version)])
+    }
+}
+
 /// Reads a policy document.
 #[must_use]
 pub fn parse(file: &str, text: &str) -> AwsPolicy {
     let mut source = Source::new(file, text);
     let mut policy = AwsPolicy {
         file: file.to_owned(),
+        identity: None,
         statements: Vec::new(),
         problems: Vec::new(),
         version: None,

@@ -59,7 +59,7 @@ fn every_real_policy_has_its_verdict() {
         let finding = permissive::audit(&policy);
         let lines = text.lines().count();
         for finding in finding.iter().chain(&misconfigured::audit(&policy)) {
-            assert!((1..=lines).contains(&finding.line), "{finding}");
+            assert!((1..=lines).contains(&finding.line()), "{finding}");
         }
         assert_eq!(permissive::broad_actions(&policy).1, [], "{name}");
         let found = if finding.is_some() { "noncompliant" } else { "compliant" };

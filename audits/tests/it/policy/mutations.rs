@@ -50,7 +50,7 @@ fn check(text: &str, document: &Document) {
     assert!(document.problems.iter().all(|problem| (1..=lines).contains(&problem.line)), "{text}");
     if document.subjects.len() < 6 {
         let findings = acl::audit(document, &acl::Known::default());
-        assert!(findings.iter().all(|finding| finding.line <= lines), "{text}");
+        assert!(findings.iter().all(|finding| finding.line() <= lines), "{text}");
     }
 }
 
