@@ -7,5 +7,6 @@
 pub mod catalogue;
 pub mod certificate;
 pub mod finding;
+pub mod lens;
 pub mod mosquitto_conf;
 pub mod policy;
