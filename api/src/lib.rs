@@ -18,6 +18,7 @@
 //! The token is sent as `Authorization: Bearer TOKEN`. Errors are JSON `{"error": TEXT}`.
 
 mod auth;
+pub mod aws;
 mod routes;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
