@@ -4,11 +4,15 @@ use std::{io, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
+use detector::verification::Verification;
 use fleet::store::Table;
 use fleetward::{
     cli::{
         Exit,
-        arguments::{AlarmsArguments, Arguments, Command, ConfigArguments, DemoArguments, ListArguments},
+        arguments::{
+            AlarmsArguments, AlarmsCommand, Arguments, Command, ConfigArguments, DemoArguments,
+            ListArguments, VerifyArguments,
+        },
         check,
         client::{self, Client},
         datasets, explain, history, output, replay, stories, suggest,
@@ -52,13 +56,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
             let status = client.get("/fleetward/v1/status").await?;
             Ok(output::line(&serde_json::to_string_pretty(&status)?)?)
         }),
-        Command::Alarms(AlarmsArguments { list: arguments, incidents: true }) => {
-            list(&arguments, "incidents", INCIDENT_COLUMNS, "no incidents")
-        }
-        Command::Alarms(AlarmsArguments { list: arguments, incidents: false }) => {
-            list(&arguments, "alarms", ALARM_COLUMNS, "no active alarms")
-        }
-        Command::Tasks(arguments) => list(&arguments, "tasks", TASK_COLUMNS, "no mitigation tasks"),
+        Command::Alarms(arguments) => alarms(&arguments),
+        Command::Tasks(arguments) => list(&arguments, "tasks", "", TASK_COLUMNS, "no mitigation tasks"),
         Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
         Command::Undo(arguments) => {
             let config = ConfigArguments { config: arguments.config };
@@ -87,6 +86,8 @@ const ALARM_COLUMNS: &[(&str, &str)] = &[
     ("EXPECTED", "/expected"),
     ("ATTRIBUTION", "/attribution"),
     ("SINCE", "/startedAt"),
+    ("VERIFIED", "/verificationState"),
+    ("ALARM", "/violationId"),
 ];
 
 const INCIDENT_COLUMNS: &[(&str, &str)] = &[
@@ -169,15 +170,49 @@ fn ask(
     Ok(Exit::Done)
 }
 
+fn alarms(arguments: &AlarmsArguments) -> anyhow::Result<Exit> {
+    let AlarmsArguments { command, list: listing, incidents, verification } = arguments;
+    match (command, verification) {
+        (Some(AlarmsCommand::Verify(arguments)), _) => verify_alarm(arguments),
+        (None, _) if *incidents => list(listing, "incidents", "", INCIDENT_COLUMNS, "no incidents"),
+        (None, None) => list(listing, "alarms", "", ALARM_COLUMNS, "no active alarms"),
+        (None, Some(state)) => {
+            let (filter, none) = (
+                format!("&verification={}", state.name()),
+                format!("no active alarms that are {}", state.name()),
+            );
+            list(listing, "alarms", &filter, ALARM_COLUMNS, &none)
+        }
+    }
+}
+
+fn verify_alarm(arguments: &VerifyArguments) -> anyhow::Result<Exit> {
+    let path = format!("/fleetward/v1/alarms/{}/verification", client::encode_segment(&arguments.violation));
+    let verification = Verification {
+        verification_state: arguments.state,
+        verification_state_description: arguments.note.clone(),
+    };
+    ask(&ConfigArguments { config: arguments.config.clone() }, async |client| {
+        let told = client.put(&path, &serde_json::to_value(&verification)?).await?;
+        if arguments.json {
+            return Ok(output::line(&told.to_string())?);
+        }
+        let text = |member: &str| told.get(member).and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        Ok(output::line(&format!("{}: {}", text("violationId"), text("verificationState")))?)
+    })
+}
+
+/// Prints a listing of the local endpoint; `filter` follows the limit in its query.
 fn list(
     arguments: &ListArguments,
     what: &str,
+    filter: &str,
     columns: &[(&str, &str)],
     empty: &str,
 ) -> anyhow::Result<Exit> {
     let config = ConfigArguments { config: arguments.config.clone() };
     ask(&config, async |client| {
-        let rows = client.get(&format!("/fleetward/v1/{what}?limit={}", arguments.limit)).await?;
+        let rows = client.get(&format!("/fleetward/v1/{what}?limit={}{filter}", arguments.limit)).await?;
         Ok(client::print_listing(&rows, columns, arguments.json, empty)?)
     })
 }

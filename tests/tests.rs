@@ -31,3 +31,5 @@ mod story;
 mod support;
 #[cfg(test)]
 mod tuning;
+#[cfg(test)]
+mod verification;

@@ -6,8 +6,10 @@
 //! | `GET /readyz` | `ready`, or 503 and what is missing | anybody |
 //! | `GET /metrics` | counters in the Prometheus text format | token |
 //! | `GET /fleetward/v1/status` | version, sources, coverage, counters | token |
-//! | `GET /fleetward/v1/alarms` | active violations | token |
+//! | `GET /fleetward/v1/alarms?limit=N&verification=STATE` | active violations with what people found out about them; only those in that state | token |
 //! | `GET /fleetward/v1/alarms/ID` | what is stored about one: its transitions, earlier ones of the same entity, tasks, incident | token |
+//! | `GET /fleetward/v1/alarms/ID/verification` | what people found out about a violation, active or over | token |
+//! | `PUT /fleetward/v1/alarms/ID/verification` | says it: `{"verificationState": STATE, "verificationStateDescription": TEXT}` | token |
 //! | `GET /fleetward/v1/transitions?limit=N&after=SEQ-ID` | the newest transitions, newest first, or those after a row | token |
 //! | `GET /fleetward/v1/incidents?limit=N` | incidents, newest first | token |
 //! | `GET /fleetward/v1/findings` | blind behaviors, since when and why | token |
@@ -37,16 +39,27 @@ pub trait Backend: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Version, sources, coverage, counters.
     fn status(&self) -> Value;
-    /// Active violations, at most `limit`.
+    /// Active violations with their verification, at most `limit`; only those in the verification state
+    /// `verification`, if one is given.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    fn alarms(&self, limit: usize) -> Result<Value, ApiError>;
+    /// When there is no such state, or the store cannot be read.
+    fn alarms(&self, limit: usize, verification: Option<&str>) -> Result<Value, ApiError>;
     /// What is stored about the alarm whose violation or transition has the id, or one that begins so.
     ///
     /// # Errors
     /// When there is none or several, or the store cannot be read.
     fn alarm(&self, id: &str) -> Result<Value, ApiError>;
+    /// What people found out about the violation, given as for [`Backend::alarm`].
+    ///
+    /// # Errors
+    /// When there is none or several, or the store cannot be read.
+    fn verification(&self, id: &str) -> Result<Value, ApiError>;
+    /// Takes down what people found out about the violation; what was taken down before is gone.
+    ///
+    /// # Errors
+    /// When there is none or several, the state or the description is not allowed, or the store fails.
+    fn verify(&self, id: &str, state: &str, description: Option<&str>) -> Result<Value, ApiError>;
     /// The newest transitions, at most `limit`, newest first; with `after`, a row's `SEQ-ID`, those that follow it.
     ///
     /// # Errors

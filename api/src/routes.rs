@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, Path, Query, Request, State},
     http::{StatusCode, header::CONTENT_TYPE},
     middleware::{self, Next},
@@ -30,6 +31,7 @@ pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
         .route("/fleetward/v1/status", get(status))
         .route("/fleetward/v1/alarms", get(alarms))
         .route("/fleetward/v1/alarms/{id}", get(alarm))
+        .route("/fleetward/v1/alarms/{id}/verification", get(verification).put(verify))
         .route("/fleetward/v1/transitions", get(transitions))
         .route("/fleetward/v1/incidents", get(incidents))
         .route("/fleetward/v1/findings", get(findings))
@@ -93,14 +95,44 @@ impl Listing {
     }
 }
 
-async fn alarms(State(backend): Shared, Query(listing): Query<Listing>) -> Result<Json<Value>, ApiError> {
-    backend.alarms(listing.limit()?).map(Json)
+#[derive(Deserialize)]
+struct Alarms {
+    limit: Option<usize>,
+    verification: Option<String>,
+}
+
+async fn alarms(State(backend): Shared, Query(wanted): Query<Alarms>) -> Result<Json<Value>, ApiError> {
+    let limit = Listing { limit: wanted.limit, after: None }.limit()?;
+    backend.alarms(limit, wanted.verification.as_deref()).map(Json)
 }
 
 /// Reads much of the store, and so on a thread that may wait.
 async fn alarm(State(backend): Shared, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
     let found = tokio::task::spawn_blocking(move || backend.alarm(&id)).await;
     found.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
+}
+
+async fn verification(State(backend): Shared, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let found = tokio::task::spawn_blocking(move || backend.verification(&id)).await;
+    found.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Verified {
+    verification_state: String,
+    verification_state_description: Option<String>,
+}
+
+async fn verify(
+    State(backend): Shared,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let Verified { verification_state: state, verification_state_description: description } =
+        serde_json::from_slice(&body).map_err(|error| ApiError::Invalid(format!("the body: {error}")))?;
+    let done = tokio::task::spawn_blocking(move || backend.verify(&id, &state, description.as_deref())).await;
+    done.map_err(|error| ApiError::Internal(error.to_string()))?.map(Json)
 }
 
 async fn transitions(
@@ -179,8 +211,14 @@ mod tests {
         fn status(&self) -> Value {
             json!({"version": "0"})
         }
-        fn alarms(&self, limit: usize) -> Result<Value, ApiError> {
-            Ok(json!([limit]))
+        fn alarms(&self, limit: usize, verification: Option<&str>) -> Result<Value, ApiError> {
+            Ok(verification.map_or_else(|| json!([limit]), |state| json!([limit, state])))
+        }
+        fn verification(&self, id: &str) -> Result<Value, ApiError> {
+            self.alarm(id)
+        }
+        fn verify(&self, id: &str, state: &str, description: Option<&str>) -> Result<Value, ApiError> {
+            Ok(json!([id, state, description]))
         }
         fn alarm(&self, id: &str) -> Result<Value, ApiError> {
             if id == "1234" {
@@ -213,9 +251,13 @@ mod tests {
     }
 
     async fn call(method: &str, path: &str, token: &str) -> (u16, String) {
+        send(method, path, token, "").await
+    }
+
+    async fn send(method: &str, path: &str, token: &str, body: &'static str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).header("authorization", token);
         let router = router(Arc::new(Fake), Token::new("right".into()));
-        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -234,6 +276,19 @@ mod tests {
             ("GET", "/fleetward/v1/status", right, 200, "version"),
             ("GET", "/fleetward/v1/status", "bearer right", 401, "api-token"),
             ("GET", "/fleetward/v1/alarms", right, 200, "[100]"),
+            (
+                "GET",
+                "/fleetward/v1/alarms?limit=7&verification=TRUE_POSITIVE",
+                right,
+                200,
+                "[7,\"TRUE_POSITIVE\"]",
+            ),
+            ("GET", "/fleetward/v1/alarms/1234/verification", right, 200, "violationId"),
+            ("GET", "/fleetward/v1/alarms/5678/verification", right, 404, "no alarm `5678`"),
+            ("GET", "/fleetward/v1/alarms/1234/verification", "", 401, "api-token"),
+            ("PUT", "/fleetward/v1/alarms/1234/verification", "", 401, "api-token"),
+            ("PUT", "/fleetward/v1/alarms/1234/verification", right, 400, "the body: EOF"),
+            ("POST", "/fleetward/v1/alarms/1234/verification", right, 405, ""),
             ("GET", "/fleetward/v1/alarms?limit=10000", right, 200, "[10000]"),
             ("GET", "/fleetward/v1/alarms?limit=0", right, 400, "limit: found 0; allowed are 1 to 10000"),
             ("GET", "/fleetward/v1/alarms?limit=10001", right, 400, "found 10001"),
@@ -263,6 +318,23 @@ mod tests {
             let (found, body) = call(method, path, token).await;
             assert_eq!(found, status, "{method} {path}: {body}");
             assert!(body.contains(text), "{method} {path}: {body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_verification_is_read_from_the_body() {
+        let cases = [
+            (r#"{"verificationState":"UNKNOWN"}"#, 200, r#"["1234","UNKNOWN",null]"#),
+            (r#"{"verificationState":"X","verificationStateDescription":"y"}"#, 200, r#"["1234","X","y"]"#),
+            (r#"{"verificationStateDescription":"y"}"#, 400, "missing field `verificationState`"),
+            (r#"{"verificationState":1}"#, 400, "invalid type: integer `1`, expected a string"),
+            (r#"{"verificationState":"X","note":"y"}"#, 400, "unknown field `note`, expected"),
+            ("x", 400, "the body: expected value at line 1 column 1"),
+        ];
+        for (body, status, text) in cases {
+            let (found, answer) =
+                send("PUT", "/fleetward/v1/alarms/1234/verification", "Bearer right", body).await;
+            assert!(found == status && answer.contains(text), "{body}: {found} {answer}");
         }
     }
 

@@ -67,11 +67,13 @@ pub enum Table {
     AuditLog = 9,
     /// Incidents, and which violation belongs to which.
     Incidents = 10,
+    /// What people found out about violations, by violation.
+    Verifications = 11,
 }
 
 impl Table {
     /// All tables in their order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::Registry,
         Self::Profiles,
@@ -83,6 +85,7 @@ impl Table {
         Self::DeadLetters,
         Self::AuditLog,
         Self::Incidents,
+        Self::Verifications,
     ];
 
     /// The table's name on disk and in messages.
@@ -100,6 +103,7 @@ impl Table {
             Self::DeadLetters => "dead-letters",
             Self::AuditLog => "audit-log",
             Self::Incidents => "incidents",
+            Self::Verifications => "verifications",
         }
     }
 }

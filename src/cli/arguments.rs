@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use detector::verification::{Verification, VerificationState};
 use fleet::{
     ids::{GroupName, ProfileName},
     time::Timestamp,
@@ -83,7 +84,9 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Show what a running Fleetward sees and where it is blind.
     Status(ConfigArguments),
-    /// List the active alarms of a running Fleetward.
+    /// List the active alarms of a running Fleetward, or say what you found out about one.
+    #[command(after_help = "fleetward alarms --verification UNKNOWN\n\
+        fleetward alarms verify fd4f0ba6 FALSE_POSITIVE --note \"firmware update of May\"")]
     Alarms(AlarmsArguments),
     /// List the mitigation tasks of a running Fleetward.
     Tasks(ListArguments),
@@ -392,13 +395,47 @@ pub enum When {
 
 /// `alarms`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct AlarmsArguments {
+    /// Instead of listing.
+    #[command(subcommand)]
+    pub command: Option<AlarmsCommand>,
     /// What every listing takes.
     #[command(flatten)]
     pub list: ListArguments,
     /// List incidents instead: alarms with one cause, newest first, those that are over too.
     #[arg(long)]
     pub incidents: bool,
+    /// Only alarms in this verification state: FALSE_POSITIVE, BENIGN_POSITIVE, TRUE_POSITIVE or UNKNOWN.
+    #[arg(long, value_name = "STATE", value_parser = verification, conflicts_with = "incidents")]
+    pub verification: Option<VerificationState>,
+}
+
+/// The commands of `alarms`.
+#[derive(Debug, Subcommand)]
+pub enum AlarmsCommand {
+    /// Say what you found out about a violation; it stays said when the violation ends.
+    Verify(VerifyArguments),
+}
+
+/// `alarms verify`
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The violation, active or over: its id or that of one of its transitions, or at least 4 digits of it.
+    pub violation: String,
+    /// FALSE_POSITIVE (nothing was wrong), BENIGN_POSITIVE (it happened and was harmless), TRUE_POSITIVE or
+    /// UNKNOWN, which with no note takes it back.
+    #[arg(value_parser = verification)]
+    pub state: VerificationState,
+    /// In words: at most 1000 characters, no control characters.
+    #[arg(long, value_name = "TEXT", value_parser = note)]
+    pub note: Option<String>,
+    /// The configuration file of the running Fleetward.
+    #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+    pub config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `undo`
@@ -409,6 +446,19 @@ pub struct UndoArguments {
     /// The configuration file of the running Fleetward.
     #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
     pub config: PathBuf,
+}
+
+/// A verification state, as the AWS API names it.
+fn verification(text: &str) -> Result<VerificationState, String> {
+    let made = Verification::new(text, None).map_err(|error| error.to_string())?;
+    Ok(made.verification_state)
+}
+
+/// A description of a verification.
+fn note(text: &str) -> Result<String, String> {
+    let state = VerificationState::default().name();
+    Verification::new(state, Some(text)).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 /// A moment such as `2026-01-31T12:00:00Z`, or how long ago: `90m`, `24h`, `7d`.

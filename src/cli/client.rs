@@ -53,6 +53,15 @@ impl Client {
         self.send(self.http.post(self.url(path))).await
     }
 
+    /// `PUT PATH` with a JSON body.
+    ///
+    /// # Errors
+    /// When nothing answers, or the answer is an error.
+    pub async fn put(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.http.put(self.url(path)).header("content-type", "application/json");
+        self.send(request.body(body.to_string())).await
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listen)
     }

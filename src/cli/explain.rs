@@ -3,7 +3,10 @@
 use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
-use detector::transition::{Transition, TransitionKind};
+use detector::{
+    transition::{Transition, TransitionKind},
+    verification::Verification,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -31,6 +34,9 @@ struct Stored {
     earlier: Vec<Transition>,
     tasks: Vec<Value>,
     incident: Value,
+    /// Absent where the running engine is older.
+    #[serde(default)]
+    verification: Verification,
 }
 
 /// Gathers everything and prints it.
@@ -61,6 +67,7 @@ pub fn run(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
         earlier: &stored.earlier,
         tasks: &stored.tasks,
         incident: &stored.incident,
+        verification: &stored.verification,
         series: &series,
         found: &found,
     };
@@ -94,8 +101,8 @@ fn stored(place: &past::Place, alarm: &str) -> anyhow::Result<Value> {
     Ok(gather::gather(&*raised::open_store(&place.data)?, alarm)?)
 }
 
-/// Members: `transitions`, `earlier`, `tasks`, `incident`, `series` (`from`, `points` of `[ms, value]`),
-/// `events` (`total`, `gap`, `latest` as recorded events).
+/// Members: `transitions`, `earlier`, `tasks`, `incident`, `verification`, `series` (`from`, `points` of
+/// `[ms, value]`), `events` (`total`, `gap`, `latest` as recorded events).
 fn as_json(told: &Told<'_>) -> Value {
     let points: Vec<Value> = told.series.points.iter().map(|(at, value)| json!([at, value])).collect();
     let latest: Vec<Value> =
@@ -106,6 +113,7 @@ fn as_json(told: &Told<'_>) -> Value {
         "earlier": told.earlier,
         "tasks": told.tasks,
         "incident": told.incident,
+        "verification": told.verification,
         "series": {"from": told.series.from, "points": points},
         "events": {"total": told.found.total, "gap": told.found.gap, "latest": latest},
     })

@@ -6,6 +6,8 @@ use mitigations::incident;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::serve::verification::{self, RowError};
+
 /// Stored transitions that are looked at, newest first.
 const SCANNED_MAX: usize = 200_000;
 /// Rows read at once.
@@ -45,43 +47,63 @@ pub enum GatherError {
     /// A record cannot be read.
     #[error("a stored record cannot be read: {0}")]
     Record(#[from] serde_json::Error),
+    /// The verification cannot be read.
+    #[error(transparent)]
+    Verification(#[from] RowError),
 }
 
 /// What is stored about the alarm whose violation or transition id begins with `alarm`: an object
 /// with `transitions` (of the violation, oldest first), `earlier` (those of other violations of the
-/// same entity before it, newest first), `tasks` that answered it, and `incident` while it lasts.
+/// same entity before it, newest first), `tasks` that answered it, `incident` while it lasts, and
+/// `verification`.
 ///
 /// # Errors
 /// See [`GatherError`].
 pub fn gather(store: &dyn Store, alarm: &str) -> Result<Value, GatherError> {
-    let text = alarm.trim().to_ascii_lowercase();
-    if !(DIGITS_MIN..=32).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(GatherError::Malformed(alarm.chars().take(64).collect()));
-    }
-    let (own, scanned) = find(store, &text)?;
-    let mut violations: Vec<&str> = own.iter().map(|transition| transition.violation_id.as_str()).collect();
-    violations.sort_unstable();
-    violations.dedup();
-    let violation = match *violations.as_slice() {
-        [] => return Err(GatherError::Unknown { text, scanned }),
-        [only] => only.to_owned(),
-        _ => {
-            let found = violations.iter().take(5).map(|id| (*id).to_owned()).collect();
-            return Err(GatherError::Ambiguous { text, found });
-        }
-    };
+    let violation = violation(store, alarm)?;
     // Asked for by the id of one transition, its violation has others.
-    let (mut own, _) = find(store, &violation)?;
+    let (mut own, scanned) = find(store, &violation)?;
     own.retain(|transition| transition.violation_id == violation);
     own.reverse();
-    let Some(first) = own.first().cloned() else { return Err(GatherError::Unknown { text, scanned }) };
+    let Some(first) = own.first().cloned() else {
+        return Err(GatherError::Unknown { text: violation, scanned });
+    };
     Ok(json!({
         "violationId": violation,
         "transitions": own,
         "earlier": earlier(store, &first)?,
         "tasks": tasks(store, &violation)?,
         "incident": incident::of_violation(store, &violation)?,
+        "verification": verification::stored(store, &violation)?,
     }))
+}
+
+/// Id of the violation that `alarm` begins, or whose transition's id it begins.
+///
+/// # Errors
+/// See [`GatherError`].
+pub fn violation(store: &dyn Store, alarm: &str) -> Result<String, GatherError> {
+    let text = alarm.trim().to_ascii_lowercase();
+    if !(DIGITS_MIN..=32).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(GatherError::Malformed(alarm.chars().take(64).collect()));
+    }
+    let (own, scanned) = find(store, &text)?;
+    // An active violation may be older than every stored transition.
+    let active = store.scan(Table::Violations, &KeyRange::prefix(text.as_bytes()), 6)?;
+    let active: Vec<String> =
+        active.iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned()).collect();
+    let stored = own.iter().map(|transition| transition.violation_id.as_str());
+    let mut violations: Vec<&str> = stored.chain(active.iter().map(String::as_str)).collect();
+    violations.sort_unstable();
+    violations.dedup();
+    match *violations.as_slice() {
+        [] => Err(GatherError::Unknown { text, scanned }),
+        [only] => Ok(only.to_owned()),
+        _ => {
+            let found = violations.iter().take(5).map(|id| (*id).to_owned()).collect();
+            Err(GatherError::Ambiguous { text, found })
+        }
+    }
 }
 
 /// Calls `each` with the text of stored transitions, newest first, until it gives false. How many.

@@ -1,6 +1,9 @@
 //! What led to an alarm, in words.
 
-use detector::transition::{MetricValue, Transition, TransitionKind};
+use detector::{
+    transition::{MetricValue, Transition, TransitionKind},
+    verification::Verification,
+};
 use serde_json::Value;
 
 use super::{
@@ -24,6 +27,8 @@ pub struct Told<'a> {
     pub tasks: &'a [Value],
     /// Its incident, as JSON, or `null`.
     pub incident: &'a Value,
+    /// What people found out about it.
+    pub verification: &'a Verification,
     /// The metric's values.
     pub series: &'a Series,
     /// Events of the entity.
@@ -97,6 +102,12 @@ fn head(told: &Told<'_>, known: &Transition) -> Vec<String> {
         ("attribution", word(&known.attribution)),
         ("principal", known.principal.clone().unwrap_or_default()),
     ];
+    if *told.verification != Verification::default() {
+        let state = told.verification.verification_state.name();
+        let description = told.verification.verification_state_description.as_deref();
+        let text = description.map_or_else(|| state.to_owned(), |text| format!("{state}: {text}"));
+        rows.push(("verified", text));
+    }
     if let Some(incident) = told.incident.get("id").and_then(Value::as_str) {
         let alarms = told.incident.get("alarms").map_or_else(String::new, Value::to_string);
         rows.push(("incident", format!("{incident}, {alarms} alarms")));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use api::{ApiError, Backend, MetricValues};
-use detector::runner::RunnerHandle;
+use detector::{runner::RunnerHandle, verification::Verification};
 use fleet::{
     store::{KeyRange, Store, StoreError, Table},
     time::Timestamp,
@@ -29,6 +29,7 @@ use super::{
     prometheus,
     sight::{self, Watched},
     sources::Running,
+    verification,
 };
 use crate::{
     explain::gather::{self, GatherError},
@@ -89,11 +90,20 @@ impl Known {
         Ok(tasks)
     }
 
-    fn values(&self, table: Table, limit: usize) -> Result<Value, ApiError> {
-        let entries = self.store.scan(table, &KeyRange::all(), limit).map_err(internal)?;
-        let values: Result<Vec<Value>, _> =
-            entries.iter().map(|(_, value)| serde_json::from_slice(value)).collect();
-        values.map(Value::Array).map_err(internal)
+    /// A violation's verification, as an object with its id.
+    fn verified(violation: &str, verification: &Verification) -> Result<Value, ApiError> {
+        let mut told = json!({ "violationId": violation });
+        verification::put_into(&mut told, verification).map_err(internal)?;
+        Ok(told)
+    }
+}
+
+fn refused(error: GatherError) -> ApiError {
+    match error {
+        GatherError::Malformed(_) => ApiError::Invalid(error.to_string()),
+        GatherError::Unknown { .. } => ApiError::NotFound(error.to_string()),
+        GatherError::Ambiguous { .. } => ApiError::Conflict(error.to_string()),
+        GatherError::Store(_) | GatherError::Record(_) | GatherError::Verification(_) => internal(error),
     }
 }
 
@@ -145,17 +155,28 @@ impl Backend for Known {
         })
     }
 
-    fn alarms(&self, limit: usize) -> Result<Value, ApiError> {
-        self.values(Table::Violations, limit)
+    fn alarms(&self, limit: usize, wanted: Option<&str>) -> Result<Value, ApiError> {
+        let wanted = wanted.map(verification::state).transpose();
+        let wanted = wanted.map_err(|error| ApiError::Invalid(format!("verification: {error}")))?;
+        verification::active(&*self.store, limit, wanted).map(Value::Array).map_err(internal)
     }
 
     fn alarm(&self, id: &str) -> Result<Value, ApiError> {
-        gather::gather(&*self.store, id).map_err(|error| match error {
-            GatherError::Malformed(_) => ApiError::Invalid(error.to_string()),
-            GatherError::Unknown { .. } => ApiError::NotFound(error.to_string()),
-            GatherError::Ambiguous { .. } => ApiError::Conflict(error.to_string()),
-            GatherError::Store(_) | GatherError::Record(_) => internal(error),
-        })
+        gather::gather(&*self.store, id).map_err(refused)
+    }
+
+    fn verification(&self, id: &str) -> Result<Value, ApiError> {
+        let violation = gather::violation(&*self.store, id).map_err(refused)?;
+        Self::verified(&violation, &verification::stored(&*self.store, &violation).map_err(internal)?)
+    }
+
+    fn verify(&self, id: &str, state: &str, description: Option<&str>) -> Result<Value, ApiError> {
+        let verification = Verification::new(state, description);
+        let verification = verification.map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let violation = gather::violation(&*self.store, id).map_err(refused)?;
+        verification::keep(&*self.store, &violation, &verification).map_err(internal)?;
+        tracing::info!(%violation, state, "an alarm was verified");
+        Self::verified(&violation, &verification)
     }
 
     fn transitions(&self, limit: usize, after: Option<&str>) -> Result<Value, ApiError> {
@@ -216,7 +237,8 @@ impl Backend for Known {
     }
 }
 
-/// Deletes transitions older than `keep_days` and all but the newest `keep_max`.
+/// Deletes transitions older than `keep_days` and all but the newest `keep_max`, and with the end of a violation
+/// what people found out about it.
 ///
 /// # Errors
 /// When the store fails.
@@ -235,9 +257,16 @@ pub fn prune_transitions(
         range = range.after(last);
         let mut batch = fleet::store::Batch::new();
         for (key, value) in &entries {
-            let at = serde_json::from_slice::<Value>(value).ok().and_then(|value| value.get("at")?.as_i64());
+            let row = serde_json::from_slice::<Value>(value).unwrap_or_default();
+            let at = row.get("at").and_then(Value::as_i64);
             if kept >= keep_max || at.is_some_and(|at| at < oldest.millis()) {
                 batch.delete(Table::Transitions, key.clone());
+                // The end is newer than the begin, so it goes last.
+                if row.get("kind").is_some_and(|kind| kind != "in-alarm")
+                    && let Some(violation) = row.get("violationId").and_then(Value::as_str)
+                {
+                    batch.delete(Table::Verifications, violation);
+                }
                 deleted += 1;
             } else {
                 kept += 1;

@@ -10,6 +10,7 @@ pub mod prometheus;
 pub mod recorder;
 pub mod sight;
 pub mod sources;
+pub mod verification;
 
 use std::{
     collections::BTreeSet,
