@@ -81,6 +81,9 @@ pub struct DetectOptions {
     pub things_max: Spanned<u32>,
     /// Source addresses followed at most, to know who stands behind which. Idle ones make room.
     pub addresses_max: Spanned<u32>,
+    /// Entities of each kind other than things followed at most. The ones seen longest ago make room, those
+    /// in alarm last.
+    pub entities_max: Spanned<u32>,
 }
 
 impl Default for DetectOptions {
@@ -92,6 +95,7 @@ impl Default for DetectOptions {
             shards: unplaced(0),
             things_max: unplaced(1_000_000),
             addresses_max: unplaced(1_000_000),
+            entities_max: unplaced(262_144),
         }
     }
 }

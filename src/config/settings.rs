@@ -50,6 +50,8 @@ pub struct Settings {
     pub things_max: u32,
     /// Addresses followed at most.
     pub addresses_max: u32,
+    /// Entities of each kind other than things followed at most.
+    pub entities_max: u32,
     /// Journal segment size, bytes.
     pub segment_bytes: u64,
     /// Time between snapshots.
@@ -170,6 +172,8 @@ pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
         shards: check.range(&detect.shards, "detect.shards", 0..=1024),
         things_max: check.range(&detect.things_max, "detect.things_max", 1..=100_000_000),
         addresses_max: check.range(&detect.addresses_max, "detect.addresses_max", 1..=100_000_000),
+        // They lie in 64 parts, each with room for at least one.
+        entities_max: check.range(&detect.entities_max, "detect.entities_max", 64..=100_000_000),
         segment_bytes: u64::from(check.range(&journal.segment_mib, "journal.segment_mib", 1..=4096)) << 20,
         snapshot_every: seconds(check.range(&journal.snapshot_secs, "journal.snapshot_secs", 1..=86_400)),
         history: history(&options.history, &check.path(&options.data.dir), check),

@@ -202,9 +202,9 @@ pub fn rules(settings: &Settings, definitions: &Definitions) -> Rules {
         lateness_ms: settings.lateness_ms,
         things_max: settings.things_max,
         addresses_max: settings.addresses_max,
+        entities_max: settings.entities_max,
         profiles: definitions.profile_texts.clone(),
         collect: settings.history.is_some(),
-        ..Rules::default()
     }
 }
 
