@@ -13,9 +13,14 @@ use crate::support::{
     until_is,
 };
 
+#[expect(clippy::disallowed_methods, reason = "the log of a broker that runs now")]
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
 /// A publish of so many bytes by each client, now, in Mosquitto's log.
 fn publish(home: &Home, clients: &[&str], bytes: u32) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = seconds_now();
     let mut log = fs::OpenOptions::new().create(true).append(true).open(home.path("m.log")).unwrap();
     for client in clients {
         writeln!(log, "{now}: Received PUBLISH from {client} (d0, q0, r0, m0, 'data', ... ({bytes} bytes))")
