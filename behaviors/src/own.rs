@@ -29,7 +29,8 @@ pub enum OwnMetric {
     KeepaliveMisses,
     /// A session that ended within a minute after it began.
     Flaps,
-    /// Percentage of the things that are not connected, of those that ever were; from five things on.
+    /// Percentage of the things that are not connected, of those that were since their broker began;
+    /// told of twenty things or more.
     DisconnectedThings,
 }
 
