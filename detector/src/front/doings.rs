@@ -8,7 +8,7 @@ use behaviors::{
     set::{EntityKind, MetricKey},
 };
 use fleet::{
-    event::{Attribution, DisconnectReason},
+    event::{Attribution, ConnectionErrorKind, DisconnectReason},
     ids::GroupName,
     registry::Registry,
 };
@@ -93,11 +93,11 @@ pub(crate) fn disconnects(thing: &mut Thing, at: u32, reason: DisconnectReason) 
             bits |= own(OwnMetric::UncleanDisconnects) | own(OwnMetric::KeepaliveMisses);
         }
         DisconnectReason::Takeover => thing.taken = true,
+        DisconnectReason::Tls => bits |= own(OwnMetric::TlsFailures),
+        DisconnectReason::Protocol => bits |= own(OwnMetric::ProtocolErrors),
         DisconnectReason::Clean
         | DisconnectReason::Kicked
         | DisconnectReason::Auth
-        | DisconnectReason::Tls
-        | DisconnectReason::Protocol
         | DisconnectReason::Unknown => {}
     }
     if thing.connected && at.saturating_sub(thing.since) < SHORT_SECS {
@@ -105,6 +105,16 @@ pub(crate) fn disconnects(thing: &mut Thing, at: u32, reason: DisconnectReason) 
     }
     thing.left = at;
     bits
+}
+
+/// What a connection means that failed before it had an identity.
+pub(crate) const fn fails(kind: ConnectionErrorKind) -> u32 {
+    let also = match kind {
+        ConnectionErrorKind::Tls => own(OwnMetric::TlsFailures),
+        ConnectionErrorKind::Protocol => own(OwnMetric::ProtocolErrors),
+        ConnectionErrorKind::TooMany | ConnectionErrorKind::NoConnect => 0,
+    };
+    own(OwnMetric::ConnectionErrors) | also
 }
 
 /// How many things of the fleet and of each group are known, and connected. Made again from the

@@ -131,6 +131,65 @@ fn a_broker_that_restarts_is_no_mass_disconnect() {
 }
 
 #[test]
+fn connections_without_identity_count_for_address_and_fleet() {
+    let errors = &[
+        "a: fleetward:connection-errors less-than 3 in 300 by address",
+        "f: fleetward:connection-errors less-than 5 in 300 by fleet",
+        "p: fleetward:protocol-errors less-than 2 in 300 by address",
+        "t: fleetward:tls-failures less-than 2 in 300 by fleet",
+    ];
+    check(
+        errors,
+        "1 broken 10.0.0.9 no-connect
+         2 broken 10.0.0.9 protocol
+         3 broken ::ffff:10.0.0.9 protocol
+         4 broken - tls
+         5 broken - tls",
+        r#"3 alarm 10.0.0.9 a {"count":3} address
+           3 alarm 10.0.0.9 p {"count":2} address
+           5 alarm fleet f {"count":5} address
+           5 alarm fleet t {"count":2} address"#,
+    );
+    // Nobody is charged with what has no address, and no thing with what came from its address.
+    check(
+        &[
+            "a: fleetward:connection-errors less-than 1 in 300 by address",
+            "t: fleetward:tls-failures less-than 1 in 300",
+        ],
+        "1 broken - too-many\n2 connect x 10.0.0.1\n3 broken 10.0.0.2 tls",
+        r#"3 alarm 10.0.0.2 a {"count":1} address"#,
+    );
+}
+
+#[test]
+fn sessions_that_tls_or_the_protocol_ended_count_for_their_thing() {
+    check(
+        &[
+            "p: fleetward:protocol-errors less-than 2 in 300",
+            "t: fleetward:tls-failures less-than 1 in 300",
+            "e: fleetward:connection-errors less-than 1 in 300 by fleet",
+        ],
+        "1 connect x 10.0.0.1
+         2 disconnect x protocol-error
+         3 connect x 10.0.0.1
+         4 disconnect x tls-error
+         5 connect x 10.0.0.1
+         6 disconnect x protocol-error",
+        r#"4 alarm x t {"count":1} certain
+           6 alarm x p {"count":2} certain"#,
+    );
+}
+
+#[test]
+fn starts_of_the_broker_count_for_the_fleet() {
+    check(
+        &["b: fleetward:broker-starts less-than 3 in 300 by fleet"],
+        "1 restart\n2 restart\n3 connect x\n4 restart",
+        r#"4 alarm fleet b {"count":3} certain"#,
+    );
+}
+
+#[test]
 fn changed_rules_keep_entities_and_end_what_is_gone() {
     let by = |name: &str, limit: u32| format!("{name}: num-messages-sent less-than {limit} in 300 by topic");
     let (a, b) = (by("a", 1), by("b", 3));
