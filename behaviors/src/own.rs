@@ -29,13 +29,23 @@ pub enum OwnMetric {
     KeepaliveMisses,
     /// A session that ended within a minute after it began.
     Flaps,
-    /// Percentage of the things that are not connected, of those that ever were; from five things on.
+    /// Percentage of the things that are not connected, of those that were since their broker began;
+    /// told of twenty things or more.
     DisconnectedThings,
+    /// A TLS handshake that failed, or a session that TLS ended.
+    TlsFailures,
+    /// A peer broke the protocol, before it had a session or within one.
+    ProtocolErrors,
+    /// A connection that failed before it had an identity, whatever the reason: TLS, the protocol, no
+    /// complete CONNECT, a broker that was full.
+    ConnectionErrors,
+    /// The broker started.
+    BrokerStarts,
 }
 
 impl OwnMetric {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Takeovers,
         Self::AddressChanges,
         Self::NewThings,
@@ -46,6 +56,10 @@ impl OwnMetric {
         Self::KeepaliveMisses,
         Self::Flaps,
         Self::DisconnectedThings,
+        Self::TlsFailures,
+        Self::ProtocolErrors,
+        Self::ConnectionErrors,
+        Self::BrokerStarts,
     ];
 
     /// What all their names begin with.
@@ -65,6 +79,10 @@ impl OwnMetric {
             Self::KeepaliveMisses => "fleetward:keepalive-misses",
             Self::Flaps => "fleetward:flaps",
             Self::DisconnectedThings => "fleetward:disconnected-things",
+            Self::TlsFailures => "fleetward:tls-failures",
+            Self::ProtocolErrors => "fleetward:protocol-errors",
+            Self::ConnectionErrors => "fleetward:connection-errors",
+            Self::BrokerStarts => "fleetward:broker-starts",
         }
     }
 
@@ -81,6 +99,9 @@ impl OwnMetric {
             | Self::KeepaliveMisses
             | Self::Flaps
             | Self::DisconnectedThings => &[Fact::Sessions],
+            Self::TlsFailures | Self::ProtocolErrors => &[Fact::Sessions, Fact::ConnectionErrors],
+            Self::ConnectionErrors => &[Fact::ConnectionErrors],
+            Self::BrokerStarts => &[Fact::BrokerStarts],
         }
     }
 

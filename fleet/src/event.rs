@@ -233,11 +233,15 @@ pub enum Fact {
     Deliveries,
     /// Device reports.
     Reports,
+    /// Connections that failed before they had an identity.
+    ConnectionErrors,
+    /// Starts of the broker.
+    BrokerStarts,
 }
 
 impl Fact {
     /// All facts.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Sessions,
         Self::Addresses,
         Self::AuthFailures,
@@ -245,6 +249,8 @@ impl Fact {
         Self::Publishes,
         Self::Deliveries,
         Self::Reports,
+        Self::ConnectionErrors,
+        Self::BrokerStarts,
     ];
 
     /// The word used in output.
@@ -258,6 +264,8 @@ impl Fact {
             Self::Publishes => "publishes",
             Self::Deliveries => "deliveries",
             Self::Reports => "reports",
+            Self::ConnectionErrors => "connection-errors",
+            Self::BrokerStarts => "broker-starts",
         }
     }
 }

@@ -45,12 +45,13 @@ pub fn of_sources(settings: &Settings) -> Vec<Coverage> {
 /// How a fact can be had, for whoever lacks it.
 const fn supplier(fact: Fact) -> &'static str {
     match fact {
-        Fact::Sessions | Fact::AuthFailures | Fact::Addresses => {
+        Fact::Sessions | Fact::AuthFailures | Fact::Addresses | Fact::ConnectionErrors => {
             "a Mosquitto log, as a file or over `$SYS/broker/log`"
         }
         Fact::Denials | Fact::Publishes | Fact::Deliveries => {
             "a Mosquitto log file with `log_type debug` and `debug = true`"
         }
+        Fact::BrokerStarts => "a Mosquitto log file",
         Fact::Reports => "an MQTT source with `reports = true`",
     }
 }
@@ -258,8 +259,8 @@ mod tests {
         let json = as_json(&sources, &Away::new(), 3, &blind);
         assert_eq!(json["behaviors"], json!({"seeing": 2, "partly": 0, "blind": 1}));
         assert_eq!(json["sources"][0]["facts"], json!(["sessions"]));
-        assert_eq!(json["sources"][0]["notSupplied"].as_array().unwrap().len(), 6);
-        assert_eq!(json["factsMissing"].as_array().unwrap().len(), 6);
+        assert_eq!(json["sources"][0]["notSupplied"].as_array().unwrap().len(), 8);
+        assert_eq!(json["factsMissing"].as_array().unwrap().len(), 8);
         assert_eq!(json["blind"][0]["why"], "sees nothing");
     }
 }

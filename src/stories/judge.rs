@@ -224,7 +224,7 @@ fn attack(capture: &Capture, kind: &str, all: &[Truth], matching: &Matching<'_>)
         after_secs: delays.get(delays.len() / 2).copied(),
         after_secs_max: delays.last().copied(),
         alarms: during.len(),
-        missed: why(kind, &missed, matching),
+        missed: why(&missed, matching),
     }
 }
 
@@ -251,20 +251,10 @@ fn fits(kind: &str, metric: &str) -> bool {
     words.iter().any(|word| metric.contains(word))
 }
 
-/// Why incidents were not caught: what no metric measures, else how loud they were.
-fn why(kind: &str, missed: &[&Truth], matching: &Matching<'_>) -> String {
+/// How loud the incidents were that were not caught.
+fn why(missed: &[&Truth], matching: &Matching<'_>) -> String {
     if missed.is_empty() {
         return String::new();
-    }
-    let reason = match kind {
-        "tls_failure_burst" => "no metric counts failed TLS handshakes",
-        "broker_restart_loop" => "no metric counts starts of the broker",
-        "protocol_error_burst" => "no metric counts a broken protocol before there is a session",
-        "internet_probe" | "half_open_flood" => "no metric counts connections that never become a session",
-        _ => "",
-    };
-    if !reason.is_empty() {
-        return reason.to_owned();
     }
     let peak = missed.iter().fold((0, 0, None), |peak, truth| {
         let (from, to) = (truth.from, truth.to.plus_millis(matching.grace_ms));

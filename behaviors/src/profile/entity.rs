@@ -82,6 +82,10 @@ const fn counts_by(metric: &MetricKey, kind: EntityKind) -> bool {
         NumMessagesReceived, NumMessagesSent,
     };
     match (kind, metric) {
+        (kind, MetricKey::Own(OwnMetric::BrokerStarts)) => matches!(kind, EntityKind::Fleet),
+        (kind, MetricKey::Own(OwnMetric::ConnectionErrors)) => {
+            matches!(kind, EntityKind::SourceIp { .. } | EntityKind::Fleet)
+        }
         (EntityKind::Thing, MetricKey::Own(metric)) => metric.is_counter(),
         (EntityKind::Thing, MetricKey::Aws(_) | MetricKey::Custom(_)) => true,
         (_, MetricKey::Custom(_)) => false,
@@ -116,6 +120,8 @@ fn distinct(document: &mut Document<'_>, node: &Node<'_>, metric: Option<&Metric
         Some(MetricKey::Aws(metric)) => {
             metric.shape() == fleet::metric::Shape::Counter && names(*metric, item)
         }
+        Some(MetricKey::Own(OwnMetric::BrokerStarts)) => false,
+        Some(MetricKey::Own(OwnMetric::ConnectionErrors)) => item == Item::SourceIps,
         Some(MetricKey::Own(metric)) => metric.is_counter() && item != Item::Topics,
         Some(MetricKey::Custom(_)) => false,
         None => true,

@@ -55,6 +55,11 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
             "across-the-fleet reconnect-storm: fleetward:hasty-reconnects less-than 100 in 300 s",
             "across-the-fleet mass-disconnect-of-a-group: fleetward:disconnected-things less-than 50",
             "across-the-fleet mass-disconnect: fleetward:disconnected-things less-than 80",
+            "across-the-fleet broker-starts-again-and-again: fleetward:broker-starts less-than 3 in 300 s",
+            "across-the-fleet protocol-errors-from-one-address: fleetward:protocol-errors less-than 3 in 900 s",
+            "across-the-fleet tls-failures-from-one-address: fleetward:tls-failures less-than 5 in 900 s",
+            "across-the-fleet tls-failures: fleetward:tls-failures less-than 5 in 900 s",
+            "across-the-fleet probing-from-one-address: fleetward:connection-errors less-than 5 in 3600 s",
             "device-network data-exfiltration: aws:all-bytes-out less-than 50000000 in 300 s",
             "device-network too-many-open-tcp-ports: aws:num-listening-tcp-ports less-than 10",
             "device-network too-many-tcp-connections: aws:num-established-tcp-connections less-than 100",
@@ -70,7 +75,7 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
         ]
     );
     let by_address = compiled.groups().iter().find(|group| group.kind == EntityKind::ADDRESS).unwrap();
-    assert_eq!(by_address.set.len(), 3);
+    assert_eq!(by_address.set.len(), 6);
     assert!(by_address.set.behaviors().iter().all(|behavior| behavior.entity == EntityKind::ADDRESS));
 }
 

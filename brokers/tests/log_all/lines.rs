@@ -366,7 +366,7 @@ fn each_form_of_the_log_says_what_it_cannot_tell() {
     };
     assert_eq!(blind(LogForm::Debug), ["reports"]);
     assert_eq!(blind(LogForm::Plain), ["denials", "publishes", "deliveries", "reports"]);
-    assert_eq!(blind(LogForm::Topic), ["denials", "publishes", "deliveries", "reports"]);
+    assert_eq!(blind(LogForm::Topic), ["denials", "publishes", "deliveries", "reports", "broker-starts"]);
 }
 
 #[test]

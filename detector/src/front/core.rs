@@ -21,7 +21,7 @@ use super::{
     addresses::{Addresses, LOOKS_MAX},
     clock::Clock,
     counts::{FrontCounts, kind_index},
-    doings::{Doing, Shares, aws, connects, disconnects, groups_of, own},
+    doings::{Doing, Shares, aws, connects, disconnects, fails, groups_of, own},
     repeat::{Deliveries, Positions, Rings},
     session::{Members, NONE, Thing, secs32},
     topics::Topics,
@@ -151,8 +151,17 @@ impl Core {
             EventKind::Report { thing, report, identity } => {
                 self.report(step, thing, report, identity, batch);
             }
-            EventKind::BrokerStart | EventKind::BrokerStop => self.sessions_over(step, batch),
-            EventKind::ConnectionError { .. } | EventKind::AdminChange { .. } | EventKind::BrokerReload => {}
+            EventKind::BrokerStart => {
+                self.sessions_over(step, batch);
+                self.tell_groups(step, &Doing::of(own(OwnMetric::BrokerStarts)), batch);
+            }
+            EventKind::BrokerStop => self.sessions_over(step, batch),
+            EventKind::ConnectionError { ip, kind } => {
+                // Without an address, as where the source is not sure of it, only the fleet counts it.
+                let (who, ip) = (Attribution::Address, ip.map(|ip| ip.to_canonical()));
+                self.tell_groups(step, &Doing { who, ip, ..Doing::of(fails(kind)) }, batch);
+            }
+            EventKind::AdminChange { .. } | EventKind::BrokerReload => {}
         }
     }
 

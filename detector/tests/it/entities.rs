@@ -123,9 +123,70 @@ fn own_metrics_count_for_things_too() {
 fn a_broker_that_restarts_is_no_mass_disconnect() {
     let connects = |at: u32, n: u32| (0..n).map(|n| format!("{at} connect t{n}\n")).collect::<String>();
     let share = &["b: fleetward:disconnected-things less-than 50 by fleet"];
-    check(share, &format!("{}10 restart\n{}", connects(1, 10), connects(20, 10)), "");
-    let leave = (0..5).map(|n| format!("1{n} disconnect t{n}\n")).collect::<String>();
-    check(share, &format!("{}{leave}", connects(1, 10)), r#"14 alarm fleet b {"count":50} certain"#);
+    check(share, &format!("{}10 restart\n{}", connects(1, 20), connects(20, 20)), "");
+    let leave = (0..10).map(|n| format!("1{n} disconnect t{n}\n")).collect::<String>();
+    check(share, &format!("{}{leave}", connects(1, 20)), r#"19 alarm fleet b {"count":50} certain"#);
+    // Of nineteen things no share is told.
+    check(share, &format!("{}{leave}", connects(1, 19)), "");
+}
+
+#[test]
+fn connections_without_identity_count_for_address_and_fleet() {
+    let errors = &[
+        "a: fleetward:connection-errors less-than 3 in 300 by address",
+        "f: fleetward:connection-errors less-than 5 in 300 by fleet",
+        "p: fleetward:protocol-errors less-than 2 in 300 by address",
+        "t: fleetward:tls-failures less-than 2 in 300 by fleet",
+    ];
+    check(
+        errors,
+        "1 broken 10.0.0.9 no-connect
+         2 broken 10.0.0.9 protocol
+         3 broken ::ffff:10.0.0.9 protocol
+         4 broken - tls
+         5 broken - tls",
+        r#"3 alarm 10.0.0.9 a {"count":3} address
+           3 alarm 10.0.0.9 p {"count":2} address
+           5 alarm fleet f {"count":5} address
+           5 alarm fleet t {"count":2} address"#,
+    );
+    // Nobody is charged with what has no address, and no thing with what came from its address.
+    check(
+        &[
+            "a: fleetward:connection-errors less-than 1 in 300 by address",
+            "t: fleetward:tls-failures less-than 1 in 300",
+        ],
+        "1 broken - too-many\n2 connect x 10.0.0.1\n3 broken 10.0.0.2 tls",
+        r#"3 alarm 10.0.0.2 a {"count":1} address"#,
+    );
+}
+
+#[test]
+fn sessions_that_tls_or_the_protocol_ended_count_for_their_thing() {
+    check(
+        &[
+            "p: fleetward:protocol-errors less-than 2 in 300",
+            "t: fleetward:tls-failures less-than 1 in 300",
+            "e: fleetward:connection-errors less-than 1 in 300 by fleet",
+        ],
+        "1 connect x 10.0.0.1
+         2 disconnect x protocol-error
+         3 connect x 10.0.0.1
+         4 disconnect x tls-error
+         5 connect x 10.0.0.1
+         6 disconnect x protocol-error",
+        r#"4 alarm x t {"count":1} certain
+           6 alarm x p {"count":2} certain"#,
+    );
+}
+
+#[test]
+fn starts_of_the_broker_count_for_the_fleet() {
+    check(
+        &["b: fleetward:broker-starts less-than 3 in 300 by fleet"],
+        "1 restart\n2 restart\n3 connect x\n4 restart",
+        r#"4 alarm fleet b {"count":3} certain"#,
+    );
 }
 
 #[test]
@@ -275,11 +336,9 @@ fn shipped() -> Rules {
 /// A story, and the transitions of the shipped profile that it must bring, and no others.
 #[track_caller]
 fn story(script: &str, expected: &str) {
-    let registry: Registry = serde_json::from_str(
-        r#"{"groups":{"hall":{}},"things":{"s0":{"groups":["hall"]},"s1":{"groups":["hall"]},"s2":{"groups":["hall"]},
-            "s3":{"groups":["hall"]},"s4":{"groups":["hall"]},"s5":{"groups":["hall"]}}}"#,
-    )
-    .unwrap();
+    let things: Vec<String> = (0..24).map(|n| format!(r#""s{n}":{{"groups":["hall"]}}"#)).collect();
+    let registry = format!(r#"{{"groups":{{"hall":{{}}}},"things":{{{}}}}}"#, things.join(","));
+    let registry: Registry = serde_json::from_str(&registry).unwrap();
     let mut engine = engine(&shipped(), &registry, 2);
     let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(text(&fold(&mut engine, script)), expected.join("\n"), "{script}");
@@ -365,15 +424,15 @@ fn unknown_device() {
 
 #[test]
 fn mass_disconnect() {
-    let connects: String = (0..6).map(|n| format!("1 connect s{n} 10.0.0.{n} u{n}\n")).collect();
-    let leave: String = (0..5).map(|n| format!("{} disconnect s{n} unclean\n", 100 + n)).collect();
-    let back: String = (0..5).map(|n| format!("{} connect s{n} 10.0.0.{n} u{n}\n", 400 + n)).collect();
-    let again: String = (0..2).map(|n| format!("{} disconnect s{n}\n", 620 + n)).collect();
+    let connects: String = (0..24).map(|n| format!("1 connect s{n} 10.0.0.{n} u{n}\n")).collect();
+    let leave: String = (0..20).map(|n| format!("{} disconnect s{n} unclean\n", 100 + n)).collect();
+    let back: String = (0..20).map(|n| format!("{} connect s{n} 10.0.0.{n} u{n}\n", 400 + n)).collect();
+    let again: String = (0..8).map(|n| format!("{} disconnect s{n}\n", 620 + n)).collect();
     story(
         &format!("{connects}{leave}{back}{again}902 tick"),
-        r#"102 alarm group:hall mass-disconnect-of-a-group {"count":50} certain
-           104 alarm fleet mass-disconnect {"count":83} certain
-           600 clear fleet mass-disconnect {"count":66} certain
+        r#"111 alarm group:hall mass-disconnect-of-a-group {"count":50} certain
+           119 alarm fleet mass-disconnect {"count":83} certain
+           600 clear fleet mass-disconnect {"count":79} certain
            900 clear group:hall mass-disconnect-of-a-group {"count":33} certain"#,
     );
 }

@@ -261,7 +261,7 @@ fn zeros_between_segments_are_no_gap_but_missing_records_are() {
     let whole = with_zeros(&first, 100);
     assert_eq!(read(dir.path(), 1).unwrap(), payloads(20));
     // The last record of an older segment is lost to zeros.
-    fs::write(&first, &[&whole[..58], &vec![0; whole.len()][58..]].concat()).unwrap();
+    fs::write(&first, [&whole[..58], &vec![0; whole.len()][58..]].concat()).unwrap();
     assert!(matches!(read(dir.path(), 1).unwrap_err(), JournalError::Hole { expected: 2, .. }));
 }
 

@@ -3,7 +3,8 @@
 //! A script has one line per input: `SECONDS VERB ARGUMENTS`. `SECONDS` is the event time, with
 //! `/SECONDS` the time of arrival where it differs. Verbs: `connect THING [IP [USER]]`,
 //! `disconnect THING [REASON]`, `fail IP CLAIMED [certain|address|ambiguous]`, `deny THING [TOPIC]`,
-//! `publish THING [BYTES [TOPIC]]`, `deliver THING [TOPIC]`, `subscribe THING`, `restart`, `tick`,
+//! `publish THING [BYTES [TOPIC]]`, `deliver THING [TOPIC]`, `subscribe THING`, `restart`,
+//! `broken IP tls|protocol|too-many|no-connect` (a connection without identity; `-` is no address), `tick`,
 //! `report THING JSON`, `gap FROM`, `nonsense`, `noise`.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,9 @@ use detector::{
     transition::{EntityName, Transition, TransitionKind},
 };
 use fleet::{
-    event::{Action, Attribution, AuthFailure, Connect, DisconnectReason, Event, EventKind},
+    event::{
+        Action, Attribution, AuthFailure, Connect, ConnectionErrorKind, DisconnectReason, Event, EventKind,
+    },
     registry::Registry,
     time::Timestamp,
 };
@@ -109,6 +112,15 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
         "deliver" => EventKind::Delivery { client, topic: word(3).unwrap_or("t"), bytes: 10 },
         "subscribe" => EventKind::Subscribe { client, filter: "t" },
         "restart" => EventKind::BrokerStart,
+        "broken" => EventKind::ConnectionError {
+            ip: Some(client).filter(|ip| *ip != "-").map(|ip| ip.parse().unwrap()),
+            kind: match word(3) {
+                Some("tls") => ConnectionErrorKind::Tls,
+                Some("protocol") => ConnectionErrorKind::Protocol,
+                Some("too-many") => ConnectionErrorKind::TooMany,
+                _ => ConnectionErrorKind::NoConnect,
+            },
+        },
         other => panic!("unknown verb {other}"),
     }
 }

@@ -15,10 +15,14 @@ pub enum LogForm {
 }
 
 /// What a Mosquitto log of this form can tell. Denials and messages of each client are printed
-/// at debug level only.
+/// at debug level only. The start of a broker is in a file: nobody is subscribed to a topic of it yet, and the
+/// broker does not retain its log messages.
 #[must_use]
 pub fn coverage(source: &str, form: LogForm) -> Coverage {
-    let mut facts = vec![Fact::Sessions, Fact::Addresses, Fact::AuthFailures];
+    let mut facts = vec![Fact::Sessions, Fact::Addresses, Fact::AuthFailures, Fact::ConnectionErrors];
+    if form != LogForm::Topic {
+        facts.push(Fact::BrokerStarts);
+    }
     if form == LogForm::Debug {
         facts.extend([Fact::Denials, Fact::Publishes, Fact::Deliveries]);
     }
