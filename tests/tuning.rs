@@ -5,9 +5,12 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use detector::journal::Reader;
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -480,4 +483,69 @@ fn a_behavior_that_becomes_blind_and_sees_again_is_a_finding_and_one_message_eac
     home.done(&["status"]);
     serve.stop();
     assert_eq!(told().len(), 2);
+}
+
+/// The worker is a script here, which answers what the real one would (its tests are in `analyst/`).
+#[test]
+fn what_the_journal_has_let_go_is_read_from_the_parquet_history_and_counts_once() {
+    let home = Home::new();
+    home.profile("fleet", &behaviors(100));
+    home.write("worker", "#!/bin/sh\nexport PATH=/usr/bin:/bin\n[ \"$1\" = records ] || exit 1\ncat > \"${0%/*}/request\"\ncat \"${0%/*}/answer\"\n");
+    fs::set_permissions(home.path("worker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let settings = "[journal]\nsegment_mib = 1\n\n[history]\nanalyst = \"worker\"\n\n";
+    home.configure(&[settings, &log_source(&home, true)].concat());
+    let mut log = Log::new();
+    log.connect(0, "calm");
+    (0..150).for_each(|_| log.publish(100, "calm", 100));
+    (101..13_000).for_each(|second| log.publish(second, "calm", 100));
+    append(&home, &log);
+    let serve = home.serve();
+    let mut all = until_is("begin and end are stored", || home.rows("transitions"), |rows| rows.len() == 2);
+    all.reverse();
+    serve.stop();
+
+    let (journal, mut lines) = (home.path("data/engine/journal"), Vec::new());
+    let mut reader = Reader::open(&journal, 0).unwrap();
+    while let Some(record) = reader.next().unwrap() {
+        let (source, kind) = (record.source.0, record.kind.number());
+        let (arrival, payload) = (record.arrival.millis(), STANDARD.encode(record.payload));
+        lines.push(json!([record.seq, arrival, source, kind, record.position, record.subject, payload]));
+    }
+    let before = home.run(&["replay"]);
+    assert_eq!(ids(&transitions(&before)), ids(&all));
+    let mut segments = files(&journal);
+    segments.retain(|(path, _)| path.extension().is_some_and(|extension| extension == "seg"));
+    let kept: usize = segments[1].0.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    fs::remove_file(&segments[0].0).unwrap();
+    fs::remove_dir_all(home.path("data/engine/snapshots")).unwrap();
+    assert_eq!(home.run(&["replay"]).code, Some(1), "nothing tells the rules");
+
+    fs::create_dir_all(home.path("data/lake/records")).unwrap();
+    let answer = |lines: &[Value], end: &str| {
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        home.write("answer", &(lines + end));
+    };
+    let done = "{\"done\": {}}\n";
+    // The two end and begin next to each other, or overlap.
+    for held in [kept - 1, kept, kept + 50, lines.len()] {
+        answer(&lines[..held], done);
+        let said = home.run(&["replay"]);
+        assert_eq!(said.out, before.out, "{held} records: {}", said.err);
+        assert!(said.err.contains("older records are read from the Parquet history"), "{said:?}");
+        let end = |said: &Said| said.err.lines().last().unwrap().to_owned();
+        assert_eq!(end(&said), end(&before), "each record counts once");
+    }
+    let request: Value = serde_json::from_slice(&fs::read(home.path("request")).unwrap()).unwrap();
+    assert_eq!((&request["lake"], &request["from"]), (&json!(home.path("data/lake")), &Value::Null));
+    home.run(&["replay", "--from", "2026-03-01T00:00:00Z"]);
+    let request: Value = serde_json::from_slice(&fs::read(home.path("request")).unwrap()).unwrap();
+    assert_eq!(request["from"], 1_769_731_200_000_i64, "30 days before, 2026-01-30");
+
+    answer(&lines[..kept], "");
+    let broken = home.run(&["replay"]);
+    assert!(broken.code == Some(1) && broken.err.contains("the worker's answer has no end"), "{broken:?}");
+    let first_input = lines.iter().position(|line| line[3].as_u64().unwrap() < 128).unwrap();
+    answer(&lines[first_input..], done);
+    let unruled = home.run(&["replay"]);
+    assert!(unruled.code == Some(1) && unruled.err.contains("begin with their rules"), "{unruled:?}");
 }

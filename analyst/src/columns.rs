@@ -1,5 +1,6 @@
-//! The two tables: their columns, and how rows become columns.
+//! The tables: their columns, and how rows become columns.
 
+use detector::journal::Record;
 use history::Value;
 use polars::prelude::*;
 
@@ -41,6 +42,17 @@ pub(crate) const EVENT_COLUMNS: [About; 14] = [
     ("source", "string", "", "source, as the configuration names it"),
     ("seq", "int64", "", "record of the journal"),
     ("nth", "int32", "", "which event of that record"),
+];
+
+/// The columns of `records` and `settings`.
+pub(crate) const RECORD_COLUMNS: [About; 7] = [
+    ("seq", "int64", "", "place in the journal"),
+    ("arrival", "timestamp[ms, UTC]", "", "when it arrived"),
+    ("source", "int32", "", "number of the source; 0 for Fleetward's own records"),
+    ("kind", "int32", "", "number of the record's kind in the journal"),
+    ("position", "int64", "", "position of the source after it; 0 for none"),
+    ("subject", "string", "", "thing, client id or source that it names; may be empty"),
+    ("payload", "binary", "", "the bytes as they arrived"),
 ];
 
 /// Rows of `metrics`.
@@ -223,6 +235,66 @@ impl EventRows {
             source,
             Column::new("seq".into(), self.seq),
             Column::new("nth".into(), self.nth),
+        ])
+    }
+}
+
+/// Rows of `records` and of `settings`.
+pub(crate) struct RecordRows {
+    seq: Vec<i64>,
+    arrival: Vec<i64>,
+    source: Vec<i32>,
+    kind: Vec<i32>,
+    position: Vec<i64>,
+    subject: StringChunkedBuilder,
+    payload: BinaryChunkedBuilder,
+    /// Bytes of subjects and payloads.
+    bytes: usize,
+}
+
+impl RecordRows {
+    pub(crate) fn new() -> Self {
+        Self {
+            seq: Vec::new(),
+            arrival: Vec::new(),
+            source: Vec::new(),
+            kind: Vec::new(),
+            position: Vec::new(),
+            subject: text("subject"),
+            payload: BinaryChunkedBuilder::new("payload".into(), 0),
+            bytes: 0,
+        }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.seq.len()
+    }
+
+    /// Bytes that the rows take, about.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes + self.seq.len() * 32
+    }
+
+    pub(crate) fn push(&mut self, record: &Record<'_>) {
+        self.seq.push(record.seq.cast_signed());
+        self.arrival.push(record.arrival.millis());
+        self.source.push(i32::from(record.source.0));
+        self.kind.push(i32::from(record.kind.number()));
+        self.position.push(record.position.cast_signed());
+        self.subject.append_value(record.subject);
+        self.payload.append_value(record.payload);
+        self.bytes += record.subject.len() + record.payload.len();
+    }
+
+    pub(crate) fn finish(self) -> PolarsResult<DataFrame> {
+        DataFrame::new_infer_height(vec![
+            Column::new("seq".into(), self.seq),
+            times("arrival", self.arrival),
+            Column::new("source".into(), self.source),
+            Column::new("kind".into(), self.kind),
+            Column::new("position".into(), self.position),
+            self.subject.finish().into_column(),
+            self.payload.finish().into_column(),
         ])
     }
 }

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use fleet::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Say, events, lake, metrics, request::Compact, retention};
+use crate::{Say, events, metrics, request::Compact, retention};
+
+/// Bytes of settings that are kept: rules and registries change by people, so this is years.
+const SETTINGS_BYTES_MAX: u64 = 256 << 20;
 
 pub(crate) fn run(request: &Compact, say: Say<'_>) -> anyhow::Result<Value> {
     let lake = &request.lake;
@@ -34,12 +37,13 @@ pub(crate) fn run(request: &Compact, say: Say<'_>) -> anyhow::Result<Value> {
             Some(bytes_max) => retention::by_size(lake, bytes_max, say)?,
             None => 0,
         };
+    retention::of_settings(lake, SETTINGS_BYTES_MAX, say)?;
     Ok(json!({
         "metricDays": days,
         "metricRows": metric_rows,
         "eventRows": event_rows,
         "journalNext": journal_next,
         "deletedDays": deleted_days,
-        "bytes": retention::bytes(lake, lake::METRICS)? + retention::bytes(lake, lake::EVENTS)?,
+        "bytes": retention::all_bytes(lake)?,
     }))
 }

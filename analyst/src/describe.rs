@@ -4,14 +4,15 @@ use serde_json::{Value, json};
 
 use crate::{
     Say,
-    columns::{About, EVENT_COLUMNS, METRIC_COLUMNS},
+    columns::{About, EVENT_COLUMNS, METRIC_COLUMNS, RECORD_COLUMNS},
     lake,
     request::Describe,
     retention,
 };
 
 pub(crate) fn run(request: &Describe, say: Say<'_>) -> anyhow::Result<Value> {
-    let tables: [(&str, &[About]); 2] = [(lake::METRICS, &METRIC_COLUMNS), (lake::EVENTS, &EVENT_COLUMNS)];
+    let tables: [(&str, &[About]); 3] =
+        [(lake::METRICS, &METRIC_COLUMNS), (lake::EVENTS, &EVENT_COLUMNS), (lake::RECORDS, &RECORD_COLUMNS)];
     for (table, columns) in tables {
         let days = lake::days(&request.lake, table)?;
         let columns: Vec<Value> = columns

@@ -28,6 +28,7 @@ use crate::{
     event_row::{row, some},
     lake,
     parquet::{GROUP_ROWS, NewParquet},
+    record_files::RecordFiles,
     request::Journal,
 };
 
@@ -39,9 +40,9 @@ const RUN_DAYS: usize = 32;
 /// How far the journal is written.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State {
+pub(crate) struct State {
     /// Counts journals: one more when another one begins.
-    journal: u32,
+    pub(crate) journal: u32,
     /// First record that is not written.
     next_seq: u64,
     /// Second in which the decoders were last told the time.
@@ -53,7 +54,7 @@ struct State {
 /// Writes the events of the journal up to its last record. Gives the first record that is not
 /// written, and how many rows were.
 pub(crate) fn compact(journal: &Journal, lake: &Path, say: Say<'_>) -> anyhow::Result<(u64, u64)> {
-    let path = lake.join(lake::EVENTS).join("_state.json");
+    let path = lake.join(lake::EVENTS).join(lake::STATE);
     fs::create_dir_all(lake.join(lake::EVENTS)).context("cannot create the folder of events")?;
     let mut state = match lake::read_json(&path)? {
         Some(state) => state,
@@ -106,7 +107,11 @@ fn file_name(journal: u32, first: u64) -> String {
 /// Deletes the files of runs that did not come to their end.
 fn delete_leftovers(lake: &Path, state: &State) -> anyhow::Result<()> {
     let from = file_name(state.journal, state.next_seq);
-    for (_, dir) in lake::days(lake, lake::EVENTS)? {
+    let mut folders = lake::days(lake, lake::EVENTS)?;
+    folders.append(&mut lake::days(lake, lake::RECORDS)?);
+    let settings = lake.join(lake::SETTINGS);
+    folders.extend(settings.is_dir().then_some((0, settings)));
+    for (_, dir) in folders {
         for entry in fs::read_dir(&dir).with_context(|| format!("cannot list `{}`", dir.display()))? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -122,6 +127,7 @@ fn delete_leftovers(lake: &Path, state: &State) -> anyhow::Result<()> {
 /// Some records on their way to files.
 struct Run {
     days: Days,
+    records: Option<RecordFiles>,
 }
 
 /// The rows of each day.
@@ -140,11 +146,15 @@ impl Run {
         let mut reader = open(journal, state, say)?;
         let mut decoders = decoders(journal, state)?;
         let mut days: Option<Days> = None;
+        let mut records: Option<RecordFiles> = None;
         while let Some(record) = reader.next().context("cannot read the journal")? {
             if record.seq > journal.to {
                 break;
             }
             let days = days.get_or_insert_with(|| Days::new(lake, file_name(state.journal, record.seq)));
+            records
+                .get_or_insert_with(|| RecordFiles::new(lake, file_name(state.journal, record.seq)))
+                .push(&record)?;
             one(&record, journal, &mut decoders, &mut state.ticked, days);
             if let Some(error) = days.failed.take() {
                 return Err(error);
@@ -153,18 +163,22 @@ impl Run {
             if days.waiting >= GROUP_ROWS {
                 days.flush()?;
             }
-            if days.total >= RUN_ROWS || days.by_day.len() >= RUN_DAYS {
+            let full = records.as_ref().is_some_and(|records| records.is_full(RUN_ROWS, RUN_DAYS));
+            if full || days.total >= RUN_ROWS || days.by_day.len() >= RUN_DAYS {
                 break;
             }
         }
         for (format, decoder) in &decoders {
             state.decoders.insert(*format as u8, STANDARD.encode(decoder.save()));
         }
-        Ok(Self { days: days.unwrap_or_else(|| Days::new(lake, String::new())) })
+        Ok(Self { days: days.unwrap_or_else(|| Days::new(lake, String::new())), records })
     }
 
     fn finish(mut self, say: Say<'_>) -> anyhow::Result<u64> {
         self.days.flush()?;
+        if let Some(records) = self.records.take() {
+            records.finish(say)?;
+        }
         let mut rows = 0;
         for (day, (_, file)) in std::mem::take(&mut self.days.by_day) {
             if let Some(file) = file {

@@ -1,7 +1,8 @@
 //! The folder of Parquet files: `metrics/day=YYYY-MM-DD/*.parquet` and `events/day=...`.
 //!
 //! Beside the files of a day of metrics lies `_written.json`, which says what they were made from
-//! and where in them which series stand; `events/_state.json` says how far the journal is written.
+//! and where in them which series stand; `events/_state.json` says how far the journal is written. The
+//! records themselves are `records/day=...`, and `settings/*.parquet` those that must outlive their day.
 //! Readers of Parquet pass over names that begin with `_`.
 
 use std::{
@@ -18,6 +19,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub(crate) const METRICS: &str = "metrics";
 /// Table of events.
 pub(crate) const EVENTS: &str = "events";
+/// Table of the journal's records as they came.
+pub(crate) const RECORDS: &str = "records";
+/// Records that say under what the others were judged; they have no days and are kept.
+pub(crate) const SETTINGS: &str = "settings";
+/// How far the journal is written, in the folder of events.
+pub(crate) const STATE: &str = "_state.json";
 /// What a day of metrics was made from.
 pub(crate) const WRITTEN: &str = "_written.json";
 

@@ -15,6 +15,8 @@ mod limits;
 mod metrics;
 mod parquet;
 mod read;
+mod record_files;
+mod records;
 mod request;
 mod retention;
 
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
 fn run() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let subcommand = arguments.next().unwrap_or_default();
-    let known = ["compact", "query", "series", "describe"];
+    let known = ["compact", "query", "series", "records", "describe"];
     if !known.contains(&subcommand.as_str()) || arguments.next().is_some() {
         bail!("expected one subcommand of {}, and a request on standard input", known.join(", "));
     }
@@ -64,6 +66,7 @@ fn run() -> anyhow::Result<()> {
         "compact" => compact::run(&request(&text)?, &mut say)?,
         "query" => read::query(&request(&text)?, &mut say)?,
         "series" => read::series(&request(&text)?, &mut say)?,
+        "records" => records::run(&request(&text)?, &mut say)?,
         _ => describe::run(&request(&text)?, &mut say)?,
     };
     say(&serde_json::json!({ "done": done }))?;

@@ -85,6 +85,15 @@ pub(crate) fn slice(path: &Path, from: usize, len: usize) -> anyhow::Result<Data
     read().with_context(|| format!("cannot read `{}`", path.display()))
 }
 
+/// Rows of each row group of a file, in their order.
+pub(crate) fn group_rows(path: &Path) -> anyhow::Result<Vec<usize>> {
+    let read = || -> anyhow::Result<Vec<usize>> {
+        let mut reader = ParquetReader::new(File::open(path)?);
+        Ok(reader.get_metadata()?.row_groups.iter().map(|group| group.num_rows()).collect())
+    };
+    read().with_context(|| format!("cannot read `{}`", path.display()))
+}
+
 fn verify(path: &Path, groups: &[(usize, u32)]) -> anyhow::Result<()> {
     let rows = ParquetReader::new(File::open(path)?).num_rows()?;
     let written: usize = groups.iter().map(|group| group.0).sum();
@@ -135,6 +144,7 @@ fn add(series: &Series, hasher: &mut crc32fast::Hasher) -> anyhow::Result<()> {
             physical.f64()?.iter().for_each(|v| value(v.map(bits).as_ref().map(|b| &b[..])));
         }
         DataType::String => physical.str()?.iter().for_each(|v| value(v.map(str::as_bytes))),
+        DataType::Binary => physical.binary()?.iter().for_each(&mut value),
         DataType::List(_) => {
             let lists = physical.list()?;
             for row in 0..lists.len() {

@@ -81,6 +81,18 @@ pub(crate) struct Series {
     pub(crate) to: i64,
 }
 
+/// `records`: the journal's records, in their order.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Records {
+    pub(crate) lake: PathBuf,
+    /// Records of days before that of this moment are left out, without the settings.
+    pub(crate) from: Option<i64>,
+    /// Last record that is not wanted.
+    #[serde(default)]
+    pub(crate) after: u64,
+}
+
 /// `describe`: what is there.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{Say, lake};
 
-const TABLES: [&str; 2] = [lake::METRICS, lake::EVENTS];
+const TABLES: [&str; 3] = [lake::METRICS, lake::EVENTS, lake::RECORDS];
 
 /// Deletes the days before `oldest`. Gives how many.
 pub(crate) fn by_age(lake: &Path, oldest: i64, say: Say<'_>) -> anyhow::Result<u64> {
@@ -21,7 +21,7 @@ pub(crate) fn by_age(lake: &Path, oldest: i64, say: Say<'_>) -> anyhow::Result<u
     Ok(deleted)
 }
 
-/// Deletes the oldest days of both tables until at most `bytes_max` are left; the newest day stays.
+/// Deletes the oldest days of all tables until at most `bytes_max` are left; the newest day stays.
 pub(crate) fn by_size(lake: &Path, bytes_max: u64, say: Say<'_>) -> anyhow::Result<u64> {
     let mut days = Vec::new();
     for table in TABLES {
@@ -42,6 +42,37 @@ pub(crate) fn by_size(lake: &Path, bytes_max: u64, say: Say<'_>) -> anyhow::Resu
         deleted += 1;
     }
     Ok(deleted)
+}
+
+/// Deletes the oldest files of settings until at most `bytes_max` are left; the newest stays. Records
+/// that are then given begin without what these files said, which their reader sees.
+pub(crate) fn of_settings(lake: &Path, bytes_max: u64, say: Say<'_>) -> anyhow::Result<()> {
+    let dir = lake.join(lake::SETTINGS);
+    if !dir.is_dir() {
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| format!("cannot list `{}`", dir.display()))? {
+        let entry = entry?;
+        files.push((entry.path(), entry.metadata()?.len()));
+    }
+    files.sort();
+    let mut total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
+    files.pop();
+    for (path, bytes) in files {
+        if total <= bytes_max {
+            break;
+        }
+        fs::remove_file(&path).with_context(|| format!("cannot delete `{}`", path.display()))?;
+        say(&json!({"deleted": path.display().to_string(), "table": lake::SETTINGS}))?;
+        total -= bytes;
+    }
+    Ok(())
+}
+
+/// Bytes of the tables that have days.
+pub(crate) fn all_bytes(lake: &Path) -> anyhow::Result<u64> {
+    TABLES.iter().map(|table| bytes(lake, table)).sum()
 }
 
 /// Bytes of a table.

@@ -56,7 +56,8 @@ pub enum Command {
         fleetward replay --data /backup/fleetward --thing pump-17\n\
         fleetward replay --events events.jsonl --profiles profiles\n\n\
         The journal is read while an engine runs, too; nothing is changed and no lock is taken. What came\n\
-        before --from is folded and not reported."
+        before --from is folded and not reported. What the journal has let go comes from the Parquet history, if\n\
+        there is one, from 30 days before --from."
     )]
     Replay(ReplayArguments),
     /// List, check and convert the public data sets that the engine is tried on.

@@ -26,9 +26,9 @@ use crate::{
     replay::{
         diff,
         fold::{Changes, Fold, Folded},
-        records::{Journaled, Recorded, Records},
+        records::{Recorded, Records},
         select::{Range, Selection},
-        start::{self, Blank, Since},
+        start::{Blank, Since},
         summary,
         violations::{Violation, Violations},
     },
@@ -69,14 +69,13 @@ fn over_journal(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
         },
     };
     let blank = if profiles.is_some() { Blank::Allowed } else { Blank::Refused };
-    let start = start::open(&place.data, || place.decoders(), blank)?;
-    let since = start.since;
-    let mut fold = Fold::new(start.engine, Changes { profiles: profiles.clone(), ..Changes::default() });
+    let from = selection(&arguments.select, serve::now()).range.from;
+    let (engine, mut records, since) = past::beginning(&place, from, blank)?;
+    let mut fold = Fold::new(engine, Changes { profiles: profiles.clone(), ..Changes::default() });
     if let (Since::Nothing(_), Some(profiles)) = (since, profiles) {
         fold = fold.with(&Rules { profiles, ..Rules::default() }, &Registry::default());
     }
-    let mut records = Journaled::new(start.reader);
-    report(arguments, fold, &mut records, Some(&place), |done| tell_beginning(since, done))
+    report(arguments, fold, &mut *records, Some(&place), |done| tell_beginning(since, done))
 }
 
 pub(super) fn read_profiles(folder: &std::path::Path) -> Option<Vec<(String, String)>> {
@@ -111,6 +110,9 @@ pub(super) fn tell_beginning(since: Since, done: &Folded) {
     let first = done.span.map_or_else(|| "now".into(), |(first, _)| first.to_string());
     match since {
         Since::Beginning => {}
+        Since::Archive => output::complain(&format!(
+            "older records are read from the Parquet history: this replay begins at {first}"
+        )),
         Since::Snapshot(seq) => output::complain(&format!(
             "older records are gone: this replay begins at {first} with the state that the snapshot of record {seq} holds"
         )),
@@ -192,6 +194,7 @@ fn report(
         &mut complain,
     )?;
     tell_beginning(&fold.done());
+    records.gaps().iter().for_each(|gap| output::complain(gap));
     match out {
         Out::Lines(mut out, failed) => {
             let closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;

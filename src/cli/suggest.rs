@@ -14,8 +14,8 @@ use crate::{
     files,
     replay::{
         fold::{Changes, Fold},
-        records::{Journaled, Recorded, Records},
-        start::{self, Blank},
+        records::{Recorded, Records},
+        start::{Blank, Since},
     },
     serve,
     suggest::{
@@ -125,6 +125,7 @@ fn learn(arguments: &SuggestArguments) -> anyhow::Result<Option<Learnt>> {
         }
     };
     fold.run(&mut *records, &mut |registry, output| learner.take(registry, &output), &mut complain)?;
+    records.gaps().iter().for_each(|gap| output::complain(gap));
     Ok(Some(learner.finish()))
 }
 
@@ -155,12 +156,13 @@ fn beginning(arguments: &SuggestArguments, changes: Changes) -> anyhow::Result<O
     let Some(place) = past::place(arguments.data.as_deref(), arguments.config.as_deref()) else {
         return Ok(None);
     };
-    let start = start::open(&place.data, || place.decoders(), Blank::Allowed)?;
-    let mut fold = Fold::new(start.engine, changes);
-    if !fold.engine().front().is_configured() && matches!(start.since, start::Since::Nothing(_)) {
+    let from = replay::selection(&arguments.select, serve::now()).range.from;
+    let (engine, records, since) = past::beginning(&place, from, Blank::Allowed)?;
+    let mut fold = Fold::new(engine, changes);
+    if !fold.engine().front().is_configured() && matches!(since, Since::Nothing(_)) {
         fold = fold.with(&Rules::default(), &Registry::default());
     }
-    Ok(Some((fold, Box::new(Journaled::new(start.reader)))))
+    Ok(Some((fold, records)))
 }
 
 fn from_mud(arguments: &SuggestArguments, path: &Path) -> anyhow::Result<Exit> {

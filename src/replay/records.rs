@@ -33,6 +33,11 @@ pub trait Records {
         Vec::new()
     }
 
+    /// Records that are missing inside what was given, in words.
+    fn gaps(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether time ends with the last record, so that windows still open must be closed. A
     /// journal has records of its own for that.
     fn ends(&self) -> bool;

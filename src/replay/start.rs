@@ -20,6 +20,8 @@ pub enum Since {
     Beginning,
     /// Older records are gone; a snapshot holds what they had led to.
     Snapshot(u64),
+    /// Older records are read from the Parquet history.
+    Archive,
     /// Older records are gone and no snapshot fits: the fold begins knowing nothing.
     Nothing(u64),
 }

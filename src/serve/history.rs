@@ -29,7 +29,7 @@ use detector::{output::Datapoints, runner::RunnerHandle, transition::MetricValue
 use history::{Block, History, Row, Value};
 use serde_json::json;
 
-pub use self::archive::{Archive, archive, find_analyst, maintain};
+pub use self::archive::{Archive, analyst_beside, archive, find_analyst, maintain};
 use self::queue::{Item, Queue};
 use super::health::Health;
 use crate::config::settings::HistorySettings;

@@ -98,7 +98,7 @@ fn events_are_the_same_however_often_the_worker_is_started_between() {
     let last = journal(&whole.path().join("journal"));
     let (lines, done) = compact(whole.path(), last);
     assert_eq!((done["eventRows"].as_u64(), done["journalNext"].as_u64()), (Some(6), Some(last + 1)));
-    assert_eq!(lines.len(), 2, "a file for each day: {lines:?}");
+    assert_eq!(lines.len(), 4, "a file for each day, of events and of records: {lines:?}");
     assert_eq!(rows(whole.path()), EXPECTED);
     assert_eq!(compact(whole.path(), last).1["eventRows"], 0);
     // One record at a time: what the decoders remember is kept between.

@@ -6,4 +6,6 @@ mod events;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod support;

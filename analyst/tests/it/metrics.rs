@@ -242,7 +242,7 @@ fn mistakes_are_named() {
         (
             "train",
             "{}",
-            "expected one subcommand of compact, query, series, describe, and a request on standard input",
+            "expected one subcommand of compact, query, series, records, describe, and a request on standard input",
         ),
     ];
     for (subcommand, request, message) in cases {

@@ -54,8 +54,13 @@ struct Last {
 /// The worker that the settings name, or the one beside this program.
 #[must_use]
 pub fn find_analyst(settings: &LakeSettings) -> Option<PathBuf> {
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.join(ANALYST));
-    settings.analyst.clone().or_else(beside).filter(|path| path.is_file())
+    settings.analyst.clone().or_else(analyst_beside).filter(|path| path.is_file())
+}
+
+/// Where the worker is if nothing names it: beside this program.
+#[must_use]
+pub fn analyst_beside() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.join(ANALYST))
 }
 
 impl Archive {
