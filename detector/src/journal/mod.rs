@@ -9,7 +9,7 @@
 //! or the last record: such a tail is cut at the last whole record when the folder is opened,
 //! kept aside in a file, and counted. Damage anywhere else is an error that names the place.
 //!
-//! Under way, the next segment is filled with zeros beforehand ([`spare`]), so the last segment may
+//! Under way, the next segment is filled with zeros beforehand, so the last segment may
 //! end in zeros: a record never begins with them, and zeros up to the end of the file are the end.
 
 mod error;
