@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::slots::reserve;
+
 /// Runs of words beside the slots. Entities whose behaviors learn nothing have runs of none.
 /// A run that is given back is used again for the next one of its length.
 #[derive(Debug, Default)]
@@ -23,10 +25,7 @@ impl Arena {
             return Some(start);
         }
         let start = u32::try_from(self.all.len()).ok()?;
-        // Room for an eighth more at a time: to double it would leave half of it unused just after.
-        if self.all.capacity() - self.all.len() < len {
-            self.all.reserve_exact(len.max(self.all.len() / 8));
-        }
+        reserve(&mut self.all, len);
         self.all.resize(self.all.len() + len, 0);
         Some(start)
     }

@@ -14,10 +14,15 @@ pub(crate) struct Slots {
     free: BTreeMap<usize, Vec<u32>>,
 }
 
-/// Room is made for an eighth more at a time: to double it would leave half of it unused just after.
-fn reserve<T>(list: &mut Vec<T>, more: usize) {
+/// From here on a list grows by smaller steps.
+const LARGE: usize = 1 << 20;
+
+/// Room is made for an eighth more at a time, of a large list for a thirty-second: to double it would
+/// leave half of it unused just after.
+pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 8));
+        let part = if list.len() < LARGE { 8 } else { 32 };
+        list.reserve_exact(more.max(list.len() / part));
     }
 }
 
