@@ -181,6 +181,8 @@ SEEDS = {
     "mqtt_capture": mqtt_capture,
     "journal": lambda: [b"\0", b"\1", b"\2\x40", b"\1" + bytes(8) + b"\x01\0\x05" + bytes(8) + b"\x02\0ab{}"],
     "policy_aws": lambda: data_files("aws-iot-policies/*.json")[::4],
+    "broker_mosquitto": lambda: data_files("mqtt-broker-configs/*/mosquitto.conf")
+    + [b"port 1\0" + each for each in data_files("mqtt-broker-configs/*/passwd")],
     "policy_mosquitto": lambda: data_files("mqtt-broker-configs/*/acl"),
     "policy_dynsec": lambda: policy_tests("dynsec", "{"),
     "policy_rabbitmq": lambda: policy_tests("rabbitmq", "{"),

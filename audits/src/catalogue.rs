@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::broker::RULES as BROKER_RULES;
 use crate::certificate::check::{CHECKS as CERTIFICATE_CHECKS, Check};
 use crate::finding::Severity;
 
@@ -108,5 +109,6 @@ impl From<&'static Check> for CheckInfo {
 /// All checks, by room and in the order of its table.
 #[must_use]
 pub fn checks() -> Vec<CheckInfo> {
-    CERTIFICATE_CHECKS.iter().map(CheckInfo::from).collect()
+    let broker = BROKER_RULES.iter().map(|rule| CheckInfo::from(*rule));
+    CERTIFICATE_CHECKS.iter().map(CheckInfo::from).chain(broker).collect()
 }

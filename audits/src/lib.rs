@@ -4,9 +4,9 @@
 //! Check names that AWS IoT Device Defender has keep its names and severities
 //! (`device-defender-audit.md`); ours carry a word of their own.
 
+pub mod broker;
 pub mod catalogue;
 pub mod certificate;
 pub mod finding;
 pub mod lens;
-pub mod mosquitto_conf;
 pub mod policy;

@@ -2,6 +2,8 @@
 //! `FLEETWARD_DATASETS` names, by default `../shared/datasets` beside the checkout.
 
 #[cfg(test)]
+mod broker;
+#[cfg(test)]
 mod policy;
 
 /// The folder of a data set.
