@@ -10,3 +10,4 @@ pub mod certificate;
 pub mod finding;
 pub mod lens;
 pub mod policy;
+pub mod run;

@@ -5,6 +5,8 @@
 mod broker;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod run;
 
 /// The folder of a data set.
 #[cfg(test)]
