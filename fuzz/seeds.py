@@ -188,6 +188,7 @@ SEEDS = {
     "policy_rabbitmq": lambda: policy_tests("rabbitmq", "{"),
     "policy_emqx": lambda: policy_tests("emqx") + data_files("mqtt-broker-configs/*/acl.conf"),
     "policy_nats": lambda: policy_tests("nats"),
+    "history": lambda: [bytes([how]) + tail for how in range(24) for tail in (b"", b"\x20\0\1", b"\2\x0a", bytes(8))],
     "snapshot": lambda: [b"\0", b"\1", b"\1\0\0\1"],
 }
 

@@ -21,9 +21,11 @@ use libfuzzer_sys::fuzz_target;
 
 /// Head of a snapshot, see `detector/src/snapshot.rs`.
 const HEADER_BYTES: usize = 28;
+const MAGIC_BYTES: usize = 8;
 
-/// The state of an engine that has seen a little of everything.
-static REAL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+/// What every snapshot of this version begins with, and the state of an engine that has seen a little
+/// of everything.
+static REAL: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let profile = include_str!("../../profiles/logins-and-connections.json");
     let rules = Rules { profiles: vec![("p.json".into(), profile.into())], ..Rules::default() };
     let mut replay = Replay::new(Engine::new(decoders(), 2, Vec::new()), &rules, &Registry::default());
@@ -31,7 +33,8 @@ static REAL: LazyLock<Vec<u8>> = LazyLock::new(|| {
         replay.input(&self::input(input, second), &mut |_| {}, &mut |_| {});
     }
     let engine = replay.finish(&mut |_| {}).0;
-    engine.save().to_bytes().expect("a snapshot is written")[HEADER_BYTES..].to_vec()
+    let bytes = engine.save().to_bytes().expect("a snapshot is written");
+    (bytes[..MAGIC_BYTES].to_vec(), bytes[HEADER_BYTES..].to_vec())
 });
 
 const INPUTS: [&str; 6] = [
@@ -79,7 +82,7 @@ fn input(text: &str, second: usize) -> Input {
 }
 
 fn changed(changes: &[u8]) -> Vec<u8> {
-    let mut body = REAL.clone();
+    let mut body = REAL.1.clone();
     for change in changes.chunks_exact(3) {
         let at = usize::from(u16::from_le_bytes([change[0], change[1]]));
         if let Some(byte) = body.get_mut(at) {
@@ -98,7 +101,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    let mut bytes = b"FLWSNAP1".to_vec();
+    let mut bytes = REAL.0.clone();
     bytes.extend_from_slice(&seq.to_le_bytes());
     bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(body).to_le_bytes());

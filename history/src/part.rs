@@ -146,7 +146,9 @@ impl Part {
         };
         let names = self.names(frame.offset)?;
         let found = names.binary_search_by(|name| name.as_str().cmp(thing)).ok();
-        Ok(found.and_then(|index| u32::try_from(index).ok()).map(|index| frame.first_number + index))
+        Ok(found
+            .and_then(|index| u32::try_from(index).ok())
+            .and_then(|index| frame.first_number.checked_add(index)))
     }
 
     /// Hands the samples of a thing to `each`, for every key that `wanted` likes.
