@@ -135,6 +135,12 @@ def policy_tests(reader, begins=""):
     return raw_strings(f"audits/src/policy/parse/{reader}.rs", begins)
 
 
+def broker_tests(broker):
+    """The configurations of the cases of the rules."""
+    cases = re.findall(r'conf!\("((?:[^"\\]|\\.)*)"\)', text(f"audits/tests/it/broker/{broker}.rs"))
+    return [case.encode().decode("unicode_escape").encode() for case in cases]
+
+
 def ders(table, column="der_base64"):
     """What the tables of certificates and CRLs hold."""
     found = []
@@ -183,6 +189,13 @@ SEEDS = {
     "policy_aws": lambda: data_files("aws-iot-policies/*.json")[::4],
     "broker_mosquitto": lambda: data_files("mqtt-broker-configs/*/mosquitto.conf")
     + [b"port 1\0" + each for each in data_files("mqtt-broker-configs/*/passwd")],
+    "broker_rabbitmq": lambda: data_files("mqtt-broker-configs/*/rabbitmq.conf")
+    + [b"heartbeat = 1\0" + each for each in data_files("mqtt-broker-configs/*/definitions.json")]
+    + broker_tests("rabbitmq"),
+    "broker_emqx": lambda: data_files("mqtt-broker-configs/*/emqx*.conf")
+    + [b"node.name = a\0" + each for each in data_files("mqtt-broker-configs/*/acl.conf")]
+    + broker_tests("emqx"),
+    "broker_nats": lambda: broker_tests("nats") + policy_tests("nats"),
     "policy_mosquitto": lambda: data_files("mqtt-broker-configs/*/acl"),
     "policy_dynsec": lambda: policy_tests("dynsec", "{"),
     "policy_rabbitmq": lambda: policy_tests("rabbitmq", "{"),

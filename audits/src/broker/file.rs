@@ -3,11 +3,11 @@
 use super::{
     kind::{Kind, kind},
     note::{At, Notes},
-    rule::{BROKER_FILE_MODE_CHECK, System},
+    rule::{BROKER_BOUND_CHECK, BROKER_FILE_MODE_CHECK, BROKER_FILE_UNKNOWN_CHECK, System},
 };
 use crate::finding::Severity;
 
-/// Characters of a file that are looked at; a longer file is cut, which is told.
+/// Bytes of a file that are looked at; a longer file is cut, which is told ([`unread`]).
 pub(super) const TEXT_MAX: usize = 4 << 20;
 
 /// A file of a broker's configuration, or one that its configuration names.
@@ -62,7 +62,15 @@ pub(super) fn modes(files: &[ConfigFile], notes: &mut Notes) {
         let is_key = called.is_some_and(|(_, is_key)| *is_key) || is_private_key(&file.bytes);
         let secret = is_key
             || called.is_some()
-            || matches!(kind(file), Kind::MosquittoPasswords | Kind::MosquittoDynsec);
+            || matches!(
+                kind(file),
+                Kind::MosquittoPasswords
+                    | Kind::MosquittoDynsec
+                    | Kind::RabbitMqDefinitions
+                    | Kind::RabbitMqEnv
+                    | Kind::ErlangCookie
+            )
+            || holds_secrets(file);
         let (severity, what) = if mode & 0o002 != 0 {
             (Severity::High, "may be written by everybody on the host")
         } else if secret && mode & 0o004 != 0 {
@@ -76,6 +84,60 @@ pub(super) fn modes(files: &[ConfigFile], notes: &mut Notes) {
         let owner = file.owner.as_ref().map_or(String::new(), |owner| format!(", owner `{owner}`"));
         let reason = format!("the file {what} (mode {:04o}{owner})", mode & 0o7777);
         notes.add(&BROKER_FILE_MODE_CHECK, severity, System::Any, At::file(&file.path), reason);
+    }
+}
+
+/// Files that an `include` names at most; further ones are told as unknown.
+const INCLUDED_MAX: usize = 10_000;
+
+/// Whether a configuration sets something that a name calls secret.
+fn holds_secrets(file: &ConfigFile) -> bool {
+    const WORDS: [&str; 6] = ["password", "_pass", "secret", "token", "cookie", "passphrase"];
+    let is_conf = matches!(kind(file), Kind::RabbitMqConf | Kind::EmqxConf | Kind::EmqxFlat | Kind::NatsConf);
+    is_conf
+        && file.text().lines().any(|line| {
+            let line = line.trim().to_ascii_lowercase();
+            !line.starts_with(['#', '/']) && WORDS.iter().any(|word| line.contains(word))
+        })
+}
+
+/// The files that others of a kind include, wherever on a line: they are read there, not by themselves.
+pub(super) fn included(files: &[ConfigFile], of: Kind) -> Vec<&ConfigFile> {
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| kind(file) == of) {
+        let text = file.text();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with(['#', '/'])) {
+            for rest in line.split("include").skip(1).filter(|rest| rest.starts_with([' ', '\t'])) {
+                let rest = rest.trim().trim_start_matches("required(").trim_start_matches("file(");
+                let path = match rest.strip_prefix(['"', '\'']) {
+                    Some(quoted) => quoted.split(['"', '\'']).next(),
+                    None => rest.split([' ', '\t', ',', ';', '}', '#']).next(),
+                };
+                let target = path.and_then(|path| named(files, path.trim_start_matches("./")));
+                let other = target.filter(|target| target.path != file.path && found.len() < INCLUDED_MAX);
+                found.extend(other);
+            }
+        }
+    }
+    found
+}
+
+/// Files that are nobody's, and those that are looked at in part.
+pub(super) fn unread(files: &[ConfigFile], notes: &mut Notes) {
+    let mut named = super::mosquitto::named_files(files);
+    for of in [Kind::RabbitMqConf, Kind::EmqxConf, Kind::EmqxFlat, Kind::NatsConf] {
+        named.extend(included(files, of).iter().map(|file| file.path.as_str()));
+    }
+    for file in files {
+        let at = At::file(&file.path);
+        let kind = kind(file);
+        if kind == Kind::Unknown && !named.contains(&file.path.as_str()) {
+            let reason = "no configuration of a broker that is known here: it was not looked at".to_owned();
+            notes.told(&BROKER_FILE_UNKNOWN_CHECK, System::Any, &at, reason);
+        } else if kind != Kind::Certificate && file.bytes.len() > TEXT_MAX {
+            let reason = format!("of {} bytes the first {TEXT_MAX} were looked at", file.bytes.len());
+            notes.told(&BROKER_BOUND_CHECK, System::Any, &at, reason);
+        }
     }
 }
 

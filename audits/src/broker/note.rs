@@ -7,7 +7,7 @@ use crate::finding::{Finding, Place, ResourceRef, Severity};
 const FINDINGS_MAX: usize = 10_000;
 
 /// Where something is written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct At {
     pub(super) file: String,
     pub(super) line: usize,

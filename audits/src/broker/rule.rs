@@ -12,6 +12,12 @@ pub enum System {
     Any,
     /// Mosquitto.
     Mosquitto,
+    /// RabbitMQ with the MQTT plugin.
+    RabbitMq,
+    /// EMQX.
+    Emqx,
+    /// NATS server.
+    Nats,
 }
 
 impl System {
@@ -21,6 +27,9 @@ impl System {
         match self {
             Self::Any => "any",
             Self::Mosquitto => "mosquitto",
+            Self::RabbitMq => "rabbitmq",
+            Self::Emqx => "emqx",
+            Self::Nats => "nats",
         }
     }
 }
@@ -63,6 +72,25 @@ impl From<&'static Rule> for CheckInfo {
     }
 }
 
+/// The rules of one broker: name, severity, reason code, what it notices, why, remedy, references; and
+/// the table `RULES` of them, by name.
+macro_rules! rules {
+    ($($name:ident, $severity:ident, $code:literal, $notices:literal, $why:literal, $remedy:literal,
+       $references:literal;)*) => {
+        $(pub(in crate::broker) static $name: Rule = Rule {
+            name: stringify!($name),
+            severity: crate::finding::Severity::$severity,
+            code: $code,
+            notices: $notices,
+            why: $why,
+            remedy: $remedy,
+            references: $references,
+        };)*
+        pub(in crate::broker) static RULES: [&Rule; [$(stringify!($name)),*].len()] = [$(&$name),*];
+    };
+}
+pub(in crate::broker) use rules;
+
 pub(super) static BROKER_ACL_MISSING_CHECK: Rule = Rule {
     name: "BROKER_ACL_MISSING_CHECK",
     severity: Severity::High,
@@ -80,6 +108,15 @@ pub(super) static BROKER_ANONYMOUS_ACCESS_CHECK: Rule = Rule {
     why: "anybody can read what devices say and command them",
     remedy: "set `allow_anonymous false` and give each device a certificate or a password",
     references: "mosquitto.conf(5) allow_anonymous; MQTT 5.0 section 5.4.1",
+};
+pub(super) static BROKER_BOUND_CHECK: Rule = Rule {
+    name: "BROKER_BOUND_CHECK",
+    severity: Severity::Medium,
+    code: "BOUND",
+    notices: "a file is larger, deeper or has more values than is looked at",
+    why: "what lies beyond the bound is not audited",
+    remedy: "divide it, or leave out what is generated",
+    references: "docs/broker-checks.md",
 };
 pub(super) static BROKER_BRIDGE_UNVERIFIED_CHECK: Rule = Rule {
     name: "BROKER_BRIDGE_UNVERIFIED_CHECK",
@@ -169,7 +206,7 @@ pub(super) static BROKER_CONFIGURATION_INVALID_CHECK: Rule = Rule {
     notices: "a value that the broker refuses",
     why: "a broker that does not come back after a restart",
     remedy: "correct it",
-    references: "mosquitto.conf(5)",
+    references: "mosquitto.conf(5); the configuration manuals of RabbitMQ, EMQX and NATS",
 };
 pub(super) static BROKER_CREDENTIALS_MISSING_CHECK: Rule = Rule {
     name: "BROKER_CREDENTIALS_MISSING_CHECK",
@@ -189,6 +226,24 @@ pub(super) static BROKER_FILE_MODE_CHECK: Rule = Rule {
     remedy: "`chmod 640`, owned by root, group of the broker",
     references: "mosquitto.conf(5) keyfile; mosquitto_passwd(1)",
 };
+pub(super) static BROKER_FILE_NOT_READ_CHECK: Rule = Rule {
+    name: "BROKER_FILE_NOT_READ_CHECK",
+    severity: Severity::Low,
+    code: "NOT_READ",
+    notices: "a file whose form is known and not read here",
+    why: "what it says is not audited, though the broker obeys it",
+    remedy: "look at it by hand; move to `rabbitmq.conf` what can stand there",
+    references: "RabbitMQ Configuration guide, advanced.config",
+};
+pub(super) static BROKER_FILE_UNKNOWN_CHECK: Rule = Rule {
+    name: "BROKER_FILE_UNKNOWN_CHECK",
+    severity: Severity::Low,
+    code: "UNKNOWN_FILE",
+    notices: "a file of no form that is known here",
+    why: "if a broker obeys it, what it says is not audited",
+    remedy: "leave it out, or name it as the broker does (`mosquitto.conf`, `rabbitmq.conf`, `emqx.conf`, `nats-server.conf`)",
+    references: "docs/broker-checks.md",
+};
 pub(super) static BROKER_INCLUDE_MISSING_CHECK: Rule = Rule {
     name: "BROKER_INCLUDE_MISSING_CHECK",
     severity: Severity::Low,
@@ -196,7 +251,7 @@ pub(super) static BROKER_INCLUDE_MISSING_CHECK: Rule = Rule {
     notices: "a file or folder that the configuration names is not among the files",
     why: "what it says is not audited",
     remedy: "give it to the audit too",
-    references: "mosquitto.conf(5) include_dir",
+    references: "mosquitto.conf(5) include_dir; HOCON, include; NATS documentation, include",
 };
 pub(super) static BROKER_KEEP_ALIVE_CHECK: Rule = Rule {
     name: "BROKER_KEEP_ALIVE_CHECK",
@@ -324,6 +379,15 @@ pub(super) static BROKER_UNKNOWN_KEY_CHECK: Rule = Rule {
     remedy: "correct its name",
     references: "mosquitto.conf(5)",
 };
+pub(super) static BROKER_VALUE_UNRESOLVED_CHECK: Rule = Rule {
+    name: "BROKER_VALUE_UNRESOLVED_CHECK",
+    severity: Severity::Low,
+    code: "UNRESOLVED",
+    notices: "a value is taken from elsewhere, such as the environment",
+    why: "what it is was not audited",
+    remedy: "see to it by hand, or give the file that sets it",
+    references: "HOCON, substitutions; NATS documentation, variables",
+};
 pub(super) static BROKER_WEB_FOLDER_CHECK: Rule = Rule {
     name: "BROKER_WEB_FOLDER_CHECK",
     severity: Severity::Low,
@@ -339,14 +403,15 @@ pub(super) static LOGGING_DISABLED_CHECK: Rule = Rule {
     code: "LOGGING_DISABLED",
     notices: "the log leaves out who connects, who is refused, or everything",
     why: "attacks go unseen",
-    remedy: "log `error` and `notice` to a file, with `connection_messages true`",
-    references: "device-defender-audit.md; mosquitto.conf(5) log_type; broker-integration.md 2.1",
+    remedy: "log `error` and `notice` to a file, with `connection_messages true`; in RabbitMQ `log.connection.level = info`, in EMQX the level `warning`, in NATS a `log_file`",
+    references: "device-defender-audit.md; mosquitto.conf(5) log_type; broker-integration.md 2.1; RabbitMQ Logging guide",
 };
 
-/// All rules, by name.
-pub static RULES: [&Rule; 31] = [
+/// Rules for Mosquitto and for any broker, by name.
+static COMMON: [&Rule; 34] = [
     &BROKER_ACL_MISSING_CHECK,
     &BROKER_ANONYMOUS_ACCESS_CHECK,
+    &BROKER_BOUND_CHECK,
     &BROKER_BRIDGE_UNVERIFIED_CHECK,
     &BROKER_BRIDGE_WIDE_CHECK,
     &BROKER_BRIDGE_WITHOUT_TLS_CHECK,
@@ -359,6 +424,8 @@ pub static RULES: [&Rule; 31] = [
     &BROKER_CONFIGURATION_INVALID_CHECK,
     &BROKER_CREDENTIALS_MISSING_CHECK,
     &BROKER_FILE_MODE_CHECK,
+    &BROKER_FILE_NOT_READ_CHECK,
+    &BROKER_FILE_UNKNOWN_CHECK,
     &BROKER_INCLUDE_MISSING_CHECK,
     &BROKER_KEEP_ALIVE_CHECK,
     &BROKER_LIMITS_CHECK,
@@ -374,6 +441,27 @@ pub static RULES: [&Rule; 31] = [
     &BROKER_TLS_CIPHERS_CHECK,
     &BROKER_TLS_VERSION_CHECK,
     &BROKER_UNKNOWN_KEY_CHECK,
+    &BROKER_VALUE_UNRESOLVED_CHECK,
     &BROKER_WEB_FOLDER_CHECK,
-    &LOGGING_DISABLED_CHECK,
 ];
+
+static LOGGING: [&Rule; 1] = [&LOGGING_DISABLED_CHECK];
+
+/// All rules, by name.
+#[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
+pub static RULES: [&Rule; 34 + 21 + 1 + 22 + 23] = {
+    use super::{emqx::rules::RULES as EMQX, nats::rules::RULES as NATS, rabbitmq::rules::RULES as RABBITMQ};
+    let tables: [&[&Rule]; 5] = [&COMMON, &EMQX, &LOGGING, &NATS, &RABBITMQ];
+    let mut all = [&LOGGING_DISABLED_CHECK; 34 + 21 + 1 + 22 + 23];
+    let (mut table, mut count) = (0, 0);
+    while table < tables.len() {
+        let mut index = 0;
+        while index < tables[table].len() {
+            all[count] = tables[table][index];
+            (index, count) = (index + 1, count + 1);
+        }
+        table += 1;
+    }
+    assert!(count == all.len());
+    all
+};

@@ -1,6 +1,10 @@
 //! What the checks of brokers' configurations say of written cases and of real deployments.
 
+mod emqx;
+mod mutations;
+mod nats;
 mod page;
+mod rabbitmq;
 mod real;
 mod rules;
 
@@ -11,6 +15,9 @@ use audits::finding::Finding;
 
 /// `PATH` or `PATH@MODE`, and the text.
 type Files<'a> = &'a [(&'a str, &'a str)];
+
+/// Check, wrong, line of the finding (0: none), right.
+type Case<'a> = (&'a str, Files<'a>, usize, Files<'a>);
 
 fn files(files: Files<'_>) -> Vec<ConfigFile> {
     let file = |&(name, text): &(&str, &str)| {
@@ -27,6 +34,11 @@ fn files(files: Files<'_>) -> Vec<ConfigFile> {
 
 fn found(given: Files<'_>) -> Vec<Finding> {
     audit(&files(given), &Options::default())
+}
+
+/// The rules that find something.
+fn rules_of(given: Files<'_>) -> Vec<String> {
+    found(given).into_iter().map(|finding| finding.check.into_owned()).collect()
 }
 
 /// Compares with a file by its path from this crate; with `UPDATE_GOLDEN` set it is written anew.

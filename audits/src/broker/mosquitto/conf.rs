@@ -10,6 +10,8 @@ use super::super::{
 
 /// Settings of all files at most; further ones are left out, which is told.
 const SETTINGS_MAX: usize = 200_000;
+/// Files that are followed at most: folders that include each other would be without end.
+const FILES_MAX: usize = 2_000;
 /// Folders within folders at most.
 const DEPTH_MAX: usize = 8;
 
@@ -49,8 +51,12 @@ pub fn settings(file: &str, text: &str) -> Vec<Setting> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with('#') || found.len() >= SETTINGS_MAX {
+        if trimmed.is_empty() || trimmed.starts_with('#') {
             continue;
+        }
+        // One more than is looked at, so that the end is seen to be none.
+        if found.len() > SETTINGS_MAX {
+            break;
         }
         let (key, rest) = trimmed.split_once([' ', '\t']).unwrap_or((trimmed, ""));
         let value = rest.trim();
@@ -73,6 +79,10 @@ pub fn settings(file: &str, text: &str) -> Vec<Setting> {
 pub(super) struct Read {
     pub(super) settings: Vec<Setting>,
     pub(super) missing: Vec<Setting>,
+    /// Files followed; one counts each time.
+    files: usize,
+    /// From where on something was left out.
+    pub(super) cut: Option<At>,
 }
 
 /// Follows `include_dir` from `main` on. A folder is that whose path ends the same.
@@ -83,8 +93,10 @@ pub(super) fn read(files: &[ConfigFile], main: &ConfigFile) -> Read {
 }
 
 fn follow(files: &[ConfigFile], file: &ConfigFile, depth: usize, read: &mut Read) {
+    read.files += 1;
     for setting in settings(&file.path, &file.text()) {
-        if read.settings.len() >= SETTINGS_MAX {
+        if read.settings.len() >= SETTINGS_MAX || read.files > FILES_MAX {
+            read.cut.get_or_insert_with(|| setting.at());
             return;
         }
         if setting.key != "include_dir" {
@@ -97,6 +109,8 @@ fn follow(files: &[ConfigFile], file: &ConfigFile, depth: usize, read: &mut Read
             read.missing.push(setting);
         } else if depth < DEPTH_MAX {
             inside.into_iter().for_each(|found| follow(files, found, depth + 1, read));
+        } else {
+            read.cut.get_or_insert_with(|| setting.at());
         }
     }
 }

@@ -17,13 +17,16 @@ use super::{
     kind::{Kind, kind},
     note::{At, Notes},
     rule::{
-        BROKER_CONFIGURATION_INVALID_CHECK, BROKER_INCLUDE_MISSING_CHECK, BROKER_UNKNOWN_KEY_CHECK, Rule,
-        System,
+        BROKER_BOUND_CHECK, BROKER_CONFIGURATION_INVALID_CHECK, BROKER_INCLUDE_MISSING_CHECK,
+        BROKER_UNKNOWN_KEY_CHECK, Rule, System,
     },
 };
 use crate::policy::{form::ClientIds, parse};
 use conf::Setting;
 use model::Broker;
+
+/// Files that configurations name at most; further ones are told as unknown.
+const NAMED_MAX: usize = 10_000;
 
 pub(super) fn audit(files: &[ConfigFile], options: &Options, notes: &mut Notes) {
     let mut password_files = Vec::new();
@@ -46,7 +49,7 @@ pub(super) fn audit(files: &[ConfigFile], options: &Options, notes: &mut Notes) 
             Kind::MosquittoDynsec => secrets::dynsec(file, notes),
             Kind::MosquittoPasswords => secrets::passwords(file, notes),
             _ if password_files.contains(&&file.path) => secrets::passwords(file, notes),
-            Kind::MosquittoConf | Kind::MosquittoAcl | Kind::Unknown => {}
+            _ => {}
         }
     }
 }
@@ -81,6 +84,22 @@ pub(super) fn secret_files(files: &[ConfigFile]) -> Vec<(&str, bool)> {
     found
 }
 
+/// Paths of all files that a configuration names, whatever for.
+pub(super) fn named_files(files: &[ConfigFile]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| kind(file) == Kind::MosquittoConf) {
+        for setting in conf::settings(&file.path, &file.text()) {
+            let names = setting.key.ends_with("file")
+                || setting.key.starts_with("plugin_opt")
+                || setting.key.starts_with("auth_opt");
+            if names && found.len() < NAMED_MAX {
+                found.extend(conf::target(files, &setting).map(|target| target.path.as_str()));
+            }
+        }
+    }
+    found
+}
+
 fn told(notes: &mut Notes, rule: &'static Rule, at: &At, reason: String) {
     notes.told(rule, System::Mosquitto, at, reason);
 }
@@ -101,6 +120,11 @@ fn form(broker: &Broker, read: &conf::Read, files: &[ConfigFile], notes: &mut No
             &setting.at(),
             format!("Mosquitto has no setting `{}`{hint}", shown(&setting.key)),
         );
+    }
+    if let Some(at) = &read.cut {
+        let reason =
+            "too many settings, or folders within folders: what follows was not looked at".to_owned();
+        told(notes, &BROKER_BOUND_CHECK, at, reason);
     }
     for setting in &read.missing {
         let reason = format!(

@@ -10,6 +10,7 @@ use super::{
             BROKER_LISTENER_WITHOUT_TLS_CHECK, BROKER_PROXY_PROTOCOL_CHECK, BROKER_TLS_CIPHERS_CHECK,
             BROKER_TLS_VERSION_CHECK, System,
         },
+        tls::weak_ciphers,
     },
     model::{Broker, Section},
     shown, told,
@@ -21,9 +22,6 @@ use crate::{
 
 /// A list of revoked certificates that ends sooner is told: the broker then refuses every client.
 const CRL_SOON_SECS: i64 = 7 * 86_400;
-/// Parts of cipher names that are broken or give no secrecy (RFC 7465, RFC 9325 section 4.1).
-const WEAK: [&str; 8] = ["NULL", "EXPORT", "EXP-", "RC4", "DES", "MD5", "ADH", "AECDH"];
-
 pub(super) fn audit(broker: &Broker, files: &[ConfigFile], options: &Options, notes: &mut Notes) {
     for listener in &broker.listeners {
         if listener.is_reachable() {
@@ -65,9 +63,7 @@ fn versions(listener: &Section, notes: &mut Notes) {
         told(notes, &BROKER_TLS_VERSION_CHECK, &setting.at(), reason);
     }
     if let Some(setting) = listener.get("ciphers") {
-        let named = setting.value.split([':', ',', ' ']).filter(|name| !name.starts_with(['!', '-']));
-        let weak: Vec<&str> =
-            named.filter(|name| WEAK.iter().any(|part| name.to_ascii_uppercase().contains(part))).collect();
+        let weak = weak_ciphers(setting.value.split([':', ',', ' ']));
         if !weak.is_empty() {
             let reason = format!("{} offers `{}`", listener.shown(), shown(&weak.join("`, `")));
             told(notes, &BROKER_TLS_CIPHERS_CHECK, &setting.at(), reason);
@@ -135,6 +131,9 @@ fn revocation(listener: &Section, files: &[ConfigFile], options: &Options, notes
             told(notes, "holds a list that cannot be read".into());
             continue;
         };
+        if options.now.is_some_and(|now| list.this_update > now) {
+            told(notes, "counts only from later on: until then the broker refuses every client".into());
+        }
         match (list.next_update, options.now) {
             (None, _) => told(notes, "says not when the next one comes".into()),
             (Some(next), Some(now)) if next <= now => {

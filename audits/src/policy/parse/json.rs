@@ -20,7 +20,7 @@ const STRICT: ParseOptions = ParseOptions {
 
 /// A file that is being read.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     text: &'a str,
     line_starts: Vec<usize>,
     problems: Problems<'a>,
@@ -28,25 +28,25 @@ pub(super) struct Source<'a> {
 
 /// A member of an object.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Member<'v> {
-    pub(super) key: &'v str,
-    pub(super) value: &'v Value<'v>,
+pub(crate) struct Member<'v> {
+    pub(crate) key: &'v str,
+    pub(crate) value: &'v Value<'v>,
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         let line_starts = std::iter::once(0).chain(after_breaks).collect();
         Self { text, line_starts, problems: Problems::new(file) }
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.finish();
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
     }
 
-    pub(super) fn parse(&mut self) -> Option<Value<'a>> {
+    pub(crate) fn parse(&mut self) -> Option<Value<'a>> {
         if let Err(error) = serde_json::from_str::<serde_json::Value>(self.text) {
             let (line, column) = (error.line().max(1), error.column().max(1));
             let message = error.to_string();
@@ -57,11 +57,11 @@ impl<'a> Source<'a> {
         parse_to_ast(self.text, &CollectOptions::default(), &STRICT).ok().and_then(|parsed| parsed.value)
     }
 
-    pub(super) fn line(&self, value: &Value<'_>) -> usize {
+    pub(crate) fn line(&self, value: &Value<'_>) -> usize {
         self.position(value.start()).0
     }
 
-    fn position(&self, at: usize) -> (usize, usize) {
+    pub(crate) fn position(&self, at: usize) -> (usize, usize) {
         let line = self.line_starts.partition_point(|&start| start <= at);
         let start = line.checked_sub(1).and_then(|index| self.line_starts.get(index)).copied().unwrap_or(0);
         let column = self.text.get(start..at).map_or(1, |before| before.chars().count() + 1);
@@ -69,23 +69,23 @@ impl<'a> Source<'a> {
     }
 
     /// The text of a value, as written.
-    pub(super) fn source(&self, value: &Value<'_>) -> &'a str {
+    pub(crate) fn source(&self, value: &Value<'_>) -> &'a str {
         let range = value.range();
         self.text.get(range.start..range.end).unwrap_or_default()
     }
 
-    pub(super) fn error(&mut self, value: &Value<'_>, place: &str, message: String) {
+    pub(crate) fn error(&mut self, value: &Value<'_>, place: &str, message: String) {
         let at = self.position(value.start());
         self.problems.add(Severity::Error, at, place, message);
     }
 
-    pub(super) fn warning(&mut self, value: &Value<'_>, place: &str, message: String) {
+    pub(crate) fn warning(&mut self, value: &Value<'_>, place: &str, message: String) {
         let at = self.position(value.start());
         self.problems.add(Severity::Warning, at, place, message);
     }
 
     /// The members of an object; of a repeated key the last counts, as for the brokers.
-    pub(super) fn members<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<Member<'v>> {
+    pub(crate) fn members<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<Member<'v>> {
         let Value::Object(object) = value else {
             self.expected(value, place, "an object");
             return Vec::new();
@@ -97,7 +97,7 @@ impl<'a> Source<'a> {
         members
     }
 
-    pub(super) fn list<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<&'v Value<'v>> {
+    pub(crate) fn list<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<&'v Value<'v>> {
         match value {
             Value::Array(array) => array.elements.iter().collect(),
             _ => {
@@ -107,7 +107,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn text<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Option<&'v str> {
+    pub(crate) fn text<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Option<&'v str> {
         match value {
             Value::StringLit(text) => Some(&text.value),
             _ => {
@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
     }
 
     /// A text, or a list of texts, each with its line.
-    pub(super) fn texts<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<(usize, &'v str)> {
+    pub(crate) fn texts<'v>(&mut self, value: &'v Value<'v>, place: &str) -> Vec<(usize, &'v str)> {
         let values = match value {
             Value::Array(array) => array.elements.iter().collect(),
             single => vec![single],
@@ -126,7 +126,7 @@ impl<'a> Source<'a> {
         values.into_iter().filter_map(|value| Some((self.line(value), self.text(value, place)?))).collect()
     }
 
-    pub(super) fn flag(&mut self, value: &Value<'_>, place: &str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, value: &Value<'_>, place: &str) -> Option<bool> {
         match value {
             Value::BooleanLit(flag) => Some(flag.value),
             _ => {
@@ -136,7 +136,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn whole(&mut self, value: &Value<'_>, place: &str) -> Option<i64> {
+    pub(crate) fn whole(&mut self, value: &Value<'_>, place: &str) -> Option<i64> {
         match value {
             Value::NumberLit(number) if number.value.parse::<i64>().is_ok() => number.value.parse().ok(),
             _ => {
@@ -146,16 +146,16 @@ impl<'a> Source<'a> {
         }
     }
 
-    pub(super) fn warning_at(&mut self, line: usize, place: &str, message: String) {
+    pub(crate) fn warning_at(&mut self, line: usize, place: &str, message: String) {
         self.problems.add(Severity::Warning, (line, 1), place, message);
     }
 
-    pub(super) fn expected(&mut self, value: &Value<'_>, place: &str, what: &str) {
+    pub(crate) fn expected(&mut self, value: &Value<'_>, place: &str, what: &str) {
         let found = shown(self.source(value));
         self.error(value, place, format!("found `{found}`; expected {what}"));
     }
 
-    pub(super) fn unknown(&mut self, member: Member<'_>, place: &str, allowed: &[&str]) {
+    pub(crate) fn unknown(&mut self, member: Member<'_>, place: &str, allowed: &[&str]) {
         let hint = match nearest(member.key, allowed.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("allowed are `{}`", allowed.join("`, `")),
@@ -165,6 +165,6 @@ impl<'a> Source<'a> {
 }
 
 /// The value of a key; of a repeated key the last.
-pub(super) fn get<'v>(members: &[Member<'v>], key: &str) -> Option<&'v Value<'v>> {
+pub(crate) fn get<'v>(members: &[Member<'v>], key: &str) -> Option<&'v Value<'v>> {
     members.iter().rev().find(|member| member.key == key).map(|member| member.value)
 }

@@ -5,7 +5,7 @@ pub mod aws;
 pub mod dynsec;
 pub mod emqx;
 mod erlang;
-mod json;
+pub(crate) mod json;
 pub mod mosquitto;
 pub mod nats;
 mod nats_conf;

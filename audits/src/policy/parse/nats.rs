@@ -218,6 +218,16 @@ no_auth_user: other
         assert!(publish[3].contains("anything") && document.subjects[2].everyone);
     }
 
+    /// Each line holds the one before twice: what does not fit is left out, and told.
+    #[test]
+    fn values_that_double_are_bounded() {
+        let doubled: String = (0..40).map(|i| format!("a{} = [$a{i}, $a{i}]\n", i + 1)).collect();
+        let document = parse("nats.conf", &format!("a0 = [1]\n{doubled}"));
+        assert!(
+            document.problems.iter().any(|problem| problem.message.starts_with("more than 1000000 values"))
+        );
+    }
+
     #[test]
     fn mistakes_are_told_and_the_rest_counts() {
         let text = "authorization {\n users = [ {password: x}\n {user: a, permissions: {publsh: [\"a\"], subscribe: \"a..b\"}} ]\n}\n}\nx: [1\n";

@@ -27,6 +27,15 @@ impl Conf {
         members.iter().rev().find(|(name, _)| is(name)).map(|(_, value)| value)
     }
 
+    /// Number of values in it, itself too.
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(..) => 1,
+            Self::List(list) => list.iter().map(Self::size).sum::<usize>() + 1,
+            Self::Map(_, members) => members.iter().map(|(_, value)| value.size()).sum::<usize>() + 1,
+        }
+    }
+
     pub(super) fn line(&self) -> usize {
         match self {
             Self::Text(line, _) | Self::Map(line, _) => *line,
@@ -178,7 +187,13 @@ impl Reader<'_> {
                     return Err(format!("found `{}`; expected a value", self.start()));
                 }
                 let known = text.strip_prefix('$').and_then(|name| self.known.get(name));
-                Ok(known.cloned().unwrap_or(Conf::Text(line, text)))
+                let Some(known) = known else { return Ok(Conf::Text(line, text)) };
+                // A value of values may double with each line: copies count as if they were written.
+                self.values = self.values.saturating_add(known.size());
+                if self.values > VALUES_MAX {
+                    return Err(format!("more than {VALUES_MAX} values"));
+                }
+                Ok(known.clone())
             }
         }
     }

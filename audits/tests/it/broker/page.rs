@@ -9,7 +9,12 @@ use audits::catalogue::{Basis, CheckInfo, checks};
 fn page_of_the_checks() {
     let mut page = String::from(
         "# Checks of a broker's configuration\n\n\
-         Made from the table in `audits/src/broker/rule.rs` by a test. Mosquitto 2.0 and 2.1.\n\
+         Made from the tables in `audits/src/broker` (`rule.rs`, and `rules.rs` of each broker) by a test.\n\
+         `BROKER_…` are for Mosquitto 2.0 and 2.1 or for any broker, `RABBITMQ_…` for RabbitMQ 3 and 4,\n\
+         `EMQX_…` for EMQX 3, 4 and 5, `NATS_…` for the NATS server 2.\n\n\
+         Of a file the first 4 MiB are looked at, of a nested configuration 32 values within each other,\n\
+         1,000 keys of a map and 100,000 values with all that it includes, of lines `key = value` 100,000;\n\
+         what is left out is told (`BROKER_BOUND_CHECK`). The values of secrets are never shown.\n\n\
          `LOGGING_DISABLED_CHECK` has its name and severity from AWS IoT Device Defender; the others are ours.\n",
     );
     for rule in RULES {

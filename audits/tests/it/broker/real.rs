@@ -37,6 +37,32 @@ const DIFFERENT: [(&str, &str, &str, &str); 3] = [
     ("mosquitto-082", "weak_password_hash", "na", "info"),
 ];
 
+/// The same for EMQX and RabbitMQ. `plaintext_listener` of the table means the dashboard and the
+/// management API too.
+const OTHERS: [(&str, &[&str]); 13] = [
+    ("acl_default_allow", &["EMQX_ACL_DEFAULT_ALLOW_CHECK"]),
+    ("anonymous_access", &["EMQX_ANONYMOUS_ACCESS_CHECK"]),
+    ("default_cookie", &["EMQX_COOKIE_CHECK"]),
+    ("guessable_credential", &["EMQX_DEFAULT_PASSWORD_CHECK"]),
+    ("guest_remote_login", &["RABBITMQ_GUEST_REMOTE_CHECK"]),
+    ("heartbeat_disabled", &["RABBITMQ_HEARTBEAT_CHECK"]),
+    ("over_broad_permission", &["RABBITMQ_ACCESS_WIDE_CHECK"]),
+    (
+        "plaintext_listener",
+        &[
+            "EMQX_LISTENER_WITHOUT_TLS_CHECK",
+            "EMQX_DASHBOARD_WITHOUT_TLS_CHECK",
+            "RABBITMQ_LISTENER_WITHOUT_TLS_CHECK",
+            "RABBITMQ_MANAGEMENT_WITHOUT_TLS_CHECK",
+        ],
+    ),
+    ("secret_in_config", &["BROKER_SECRET_IN_CONFIGURATION_CHECK"]),
+    ("tls_without_client_certificate", &["EMQX_CLIENT_CERTIFICATE_CHECK"]),
+    ("too_many_administrators", &["RABBITMQ_ADMINISTRATORS_CHECK"]),
+    ("weak_password_hash", &["EMQX_PASSWORD_HASH_CHECK", "RABBITMQ_PASSWORD_HASH_CHECK"]),
+    ("weak_tls_version", &["EMQX_TLS_VERSION_CHECK", "RABBITMQ_TLS_VERSION_CHECK"]),
+];
+
 fn read(folder: &Path, into: &mut Vec<ConfigFile>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
@@ -97,6 +123,41 @@ fn verdicts_of_the_table() {
     }
     assert_eq!(compared, 60 * SAME.len());
     assert_eq!(different, DIFFERENT);
+}
+
+#[test]
+fn verdicts_of_emqx_and_rabbitmq() {
+    let found = deployments();
+    let table = std::fs::read_to_string(crate::data_set(SET).join("verdicts.csv")).unwrap();
+    let (mut compared, mut different) = (0, Vec::new());
+    for line in table.lines().skip(1).filter(|line| !line.starts_with("mosquitto-")) {
+        let mut fields = line.splitn(4, ',');
+        let mut field = || fields.next().unwrap();
+        let (deployment, check, expected) = (field(), field(), field());
+        let (_, rules) = OTHERS.iter().find(|(name, _)| *name == check).unwrap();
+        compared += 1;
+        let of_rules = found[deployment].iter().filter(|finding| rules.contains(&&*finding.check));
+        let seen = match of_rules.map(|finding| finding.severity).min() {
+            None => "none",
+            Some(Severity::Low) => "info",
+            Some(_) => "fail",
+        };
+        let silent = matches!(expected, "pass" | "na" | "unknown");
+        if seen != expected && !(seen == "none" && silent) {
+            different.push((deployment, check, expected, seen));
+        }
+    }
+    assert_eq!(compared, 33);
+    assert_eq!(different, []);
+}
+
+/// Every file of the data set is one that is known.
+#[test]
+fn all_files_are_recognised() {
+    let found = deployments();
+    let unknown: Vec<_> =
+        found.values().flatten().filter(|finding| finding.check == "BROKER_FILE_UNKNOWN_CHECK").collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]
