@@ -95,7 +95,7 @@ fn read(history: &History) {
         drop(history.query(&asked));
     }
     for day in history.days().iter().take(4) {
-        drop(history.scan_day(day.day, &mut |_, _, _| ControlFlow::Continue(())));
+        drop(history.scan_day(day.day, &|_| true, &mut |_, _, _| ControlFlow::Continue(())));
     }
 }
 
