@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod explain;
 pub mod files;
+pub mod lens;
 pub mod replay;
 pub mod serve;
 pub mod stories;

@@ -15,7 +15,7 @@ use fleetward::{
         },
         check,
         client::{self, Client},
-        datasets, explain, history, output, replay, stories, suggest,
+        datasets, explain, history, lens, output, replay, stories, suggest,
     },
     config::settings::Settings,
     demo::{self, DemoOptions},
@@ -59,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Alarms(arguments) => alarms(&arguments),
         Command::Tasks(arguments) => list(&arguments, "tasks", "", TASK_COLUMNS, "no mitigation tasks"),
         Command::History(arguments) => runtime()?.block_on(history::run(&arguments, serve::now())),
+        Command::Lens(arguments) => lens::run(&arguments),
         Command::Undo(arguments) => {
             let config = ConfigArguments { config: arguments.config };
             let path = format!("/fleetward/v1/tasks/{}/undo", client::encode_segment(&arguments.task));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Home, profile, run};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "serve",
     "check",
     "demo",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 14] = [
     "status",
     "alarms",
     "tasks",
+    "lens",
     "undo",
     "verify-log",
     "completions",

@@ -17,6 +17,8 @@ mod guard_rail;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod lens;
+#[cfg(test)]
 mod log_file;
 #[cfg(test)]
 #[path = "../brokers/tests/support/mod.rs"]

@@ -12,6 +12,7 @@ use fleet::{
 use ipnet::IpNet;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::lens::arguments::LensArguments;
 use crate::replay::select::{Moment, moment};
 
 /// Device security anomaly detection and audit beside any MQTT broker.
@@ -95,6 +96,8 @@ pub enum Command {
     #[command(after_help = "From the running Fleetward; if none runs, from its history folder.\n\
         fleetward history pump-17 aws:num-messages-sent --from 7d")]
     History(HistoryArguments),
+    /// Review the installation against the IoT Lens, from evidence and answers.
+    Lens(LensArguments),
     /// Undo a mitigation task: give the device back what it had.
     Undo(UndoArguments),
     /// Prove that the record of responses is unbroken.

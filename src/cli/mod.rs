@@ -6,6 +6,7 @@ pub mod client;
 pub mod datasets;
 pub mod explain;
 pub mod history;
+pub mod lens;
 pub mod output;
 pub mod past;
 pub mod replay;
@@ -23,7 +24,7 @@ pub enum Exit {
     Failure,
     /// The command line or a configuration file is wrong; nothing was started.
     BadConfiguration,
-    /// Done, and there is something to look at (`check --strict` with warnings).
+    /// Done, and there is something to look at (`check --strict` with warnings, `lens review --fail-on`).
     Findings,
 }
 

@@ -64,7 +64,7 @@ impl Decoders {
     }
 
     /// The events of a record. What cannot be read has none; the engine has counted it.
-    fn decode(&mut self, record: &Record<'_>, sink: &mut dyn FnMut(&Event<'_>)) {
+    pub fn decode(&mut self, record: &Record<'_>, sink: &mut dyn FnMut(&Event<'_>)) {
         let Kind::Input(format) = record.kind else { return };
         let Record { source, arrival, subject, payload, .. } = *record;
         let decoder: &mut dyn Decoder = match format {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod lens;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod run;
