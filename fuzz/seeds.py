@@ -162,6 +162,17 @@ def raw_pem():
     return [b"-----BEGIN A-----\nAQI=\n-----END A-----\n", b"-----BEGIN A-----\n-----BEGIN B-----\n-----END B-----\n"]
 
 
+def journal():
+    """Each way to go on after good records, in blocks and in the form before."""
+    rest = bytes(8) + b"\x01\0\x05" + bytes(8) + b"\x02\0ab{}"
+    record = len(rest).to_bytes(4, "little") + rest
+    numbers = [n.to_bytes(4, "little") for n in (0, 4, 4 * len(record))]
+    # LZ4: the record as it is, three times the same again, the last bytes as they are.
+    same = bytes([0xF0 + 15, len(record) - 15]) + record + len(record).to_bytes(2, "little")
+    packed = same + bytes([3 * len(record) - 5 - 19, 0x50]) + record[-5:]
+    return [b"\0", b"\1", b"\3\x40", b"\4", b"\5" + rest, b"\6\x40", b"\2" + record, b"\1" + b"".join(numbers) + packed]
+
+
 SEEDS = {
     "certificate": lambda: [der for der in ders("certs") if len(der) <= 4096],
     "crl": lambda: ders("crls"),
@@ -185,7 +196,7 @@ SEEDS = {
     "report_topic": topics,
     "dynsec_reply": dynsec_reply,
     "mqtt_capture": mqtt_capture,
-    "journal": lambda: [b"\0", b"\1", b"\2\x40", b"\1" + bytes(8) + b"\x01\0\x05" + bytes(8) + b"\x02\0ab{}"],
+    "journal": journal,
     "policy_aws": lambda: data_files("aws-iot-policies/*.json")[::4],
     "broker_mosquitto": lambda: data_files("mqtt-broker-configs/*/mosquitto.conf")
     + [b"port 1\0" + each for each in data_files("mqtt-broker-configs/*/passwd")],

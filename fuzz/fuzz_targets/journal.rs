@@ -1,8 +1,10 @@
 //! What a crash or a bad disk leaves of a journal: opening never panics, keeps every record before
 //! the damage, and what it repaired opens clean and goes on.
 //!
-//! The first byte says what becomes of a good segment of three records: the rest is put after it,
-//! put after it with the head and check sum of a next record, or put over it from some byte on.
+//! The first byte says what becomes of a good segment of three records in two commits: the rest is
+//! put after it as it is; as what a block says of itself and stores, with the length and check sum
+//! that fit; as the records of such a block; or over it from some byte on. The same with a segment
+//! of the form before, whose records stand alone.
 #![no_main]
 
 use std::{
@@ -19,6 +21,8 @@ use fleet::time::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 const RECORDS: u64 = 3;
+/// What tells a block from a record of the form before: the top bit of its length.
+const BLOCK: u32 = 1 << 31;
 
 /// A folder in memory, gone with the process.
 static DIR: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -31,24 +35,47 @@ static DIR: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     fresh();
     let (mut journal, _) = Journal::open(DIR.path(), SEGMENT_BYTES).expect("a new journal");
-    for _ in 0..RECORDS {
+    for record in 0..RECORDS {
         journal.append(entry()).expect("room");
+        if record > 0 {
+            journal.commit().expect("a disk");
+        }
     }
-    journal.commit().expect("a disk");
     drop(journal);
     fs::read(segment()).expect("the segment")
 });
 
+/// The same records in the form before.
+static OLD: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut bytes = [&b"FLWJRNL1"[..], &1_u64.to_le_bytes()].concat();
+    for seq in 1..=RECORDS {
+        let entry = entry();
+        let mut rest = entry.arrival.millis().to_le_bytes().to_vec();
+        rest.extend(entry.source.0.to_le_bytes());
+        rest.push(entry.kind.number());
+        rest.extend(entry.position.to_le_bytes());
+        rest.extend(u16::try_from(entry.subject.len()).expect("short").to_le_bytes());
+        rest.extend([entry.subject.as_bytes(), entry.payload].concat());
+        bytes.extend(framed(0, seq, &rest));
+    }
+    bytes
+});
+
 fuzz_target!(|bytes: &[u8]| {
     let Some((how, rest)) = bytes.split_first() else { return };
-    let good = &*GOOD;
-    let (file, kept) = match how % 3 {
+    let (good, old) = (&*GOOD, &*OLD);
+    let over = |good: &[u8]| {
+        let at = usize::from(rest.first().copied().unwrap_or(0)).min(good.len());
+        [&good[..at], rest].concat()
+    };
+    let (file, kept) = match how % 7 {
         0 => ([good, rest].concat(), RECORDS),
-        1 => ([good, &framed(rest)[..]].concat(), RECORDS),
-        _ => {
-            let at = usize::from(rest.first().copied().unwrap_or(0)).min(good.len());
-            ([&good[..at], rest].concat(), 0)
-        }
+        1 => ([good, &framed(BLOCK, RECORDS + 1, rest)[..]].concat(), RECORDS),
+        2 => ([good, &framed(BLOCK, RECORDS + 1, &one_record(rest))[..]].concat(), RECORDS),
+        3 => (over(good), 0),
+        4 => ([old, rest].concat(), RECORDS),
+        5 => ([old, &framed(0, RECORDS + 1, rest)[..]].concat(), RECORDS),
+        _ => (over(old), 0),
     };
     fresh();
     fs::write(segment(), &file).expect("a disk");
@@ -95,11 +122,17 @@ fn entry() -> Entry<'static> {
     }
 }
 
-/// A record whose body after the seq is `rest`, with the length and check sum that fit.
-fn framed(rest: &[u8]) -> Vec<u8> {
-    let mut body = (RECORDS + 1).to_le_bytes().to_vec();
-    body.extend_from_slice(rest);
-    let len = u32::try_from(body.len()).expect("short").to_le_bytes();
+/// What follows the seq of a block in which one record stands as it is.
+fn one_record(record: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(record.len()).expect("short");
+    [&0_u32.to_le_bytes()[..], &1_u32.to_le_bytes(), &len.to_le_bytes(), record].concat()
+}
+
+/// A block, or a record of the form before, whose body after the seq is `rest`, with the length and
+/// check sum that fit.
+fn framed(mark: u32, seq: u64, rest: &[u8]) -> Vec<u8> {
+    let body = [&seq.to_le_bytes()[..], rest].concat();
+    let len = (mark | u32::try_from(body.len()).expect("short")).to_le_bytes();
     let crc = crc32fast::hash(&[&len[..], &body].concat()).to_le_bytes();
     [&len[..], &crc, &body].concat()
 }

@@ -5,14 +5,20 @@
 //! committed may be acknowledged. After a disk error nothing more is accepted, because what the
 //! disk holds is then unknown (a failed sync may have dropped the pages).
 //!
-//! A crash can tear only what was being written, so at most the last [`COMMIT_BYTES_MAX`] bytes
-//! or the last record: such a tail is cut at the last whole record when the folder is opened,
-//! kept aside in a file, and counted. Damage anywhere else is an error that names the place.
+//! Records stand in blocks (`block.rs`), several of one commit packed together with LZ4: reports of
+//! one fleet are much alike, and fewer bytes are written sooner. Segments of the form before, whose
+//! records stand alone (`old.rs`), are read and not continued.
+//!
+//! A crash can tear only the last commit: such a tail is cut after the last whole block when the
+//! folder is opened, kept aside in a file, and counted. Each block says to which commit it belongs,
+//! so damage before the last commit is told from that; it is an error that names the place.
 //!
 //! Under way, the next segment is filled with zeros beforehand, so the last segment may
-//! end in zeros: a record never begins with them, and zeros up to the end of the file are the end.
+//! end in zeros: a block never begins with them, and zeros up to the end of the file are the end.
 
+mod block;
 mod error;
+mod old;
 mod reader;
 mod record;
 mod segment;
@@ -26,7 +32,7 @@ use std::{
 
 use fleet::time::Timestamp;
 
-use self::spare::Spare;
+use self::{block::Packer, segment::Form, spare::Spare};
 pub use self::{
     error::JournalError,
     reader::{Reader, TornTail, oldest},
@@ -34,9 +40,13 @@ pub use self::{
 };
 use crate::input::SourceId;
 
-/// Bytes that are collected at most before they are written: with one record more, the most that
-/// a crash can tear.
+/// Bytes that are collected at most before they are written: with one record more, the longest
+/// commit.
 pub const COMMIT_BYTES_MAX: usize = 8 << 20;
+
+/// A segment that was not filled beforehand, the first one after a start, grows by so many zeros at
+/// a time, so that only one commit in many waits for the file system as well.
+const GROWTH_BYTES: u64 = 1 << 20;
 
 /// Size of the segments, unless configured otherwise: small enough to delete in steps, large
 /// enough that a new file is rare.
@@ -91,11 +101,13 @@ pub struct Journal {
     /// The next segment, once a quarter of this one is full.
     spare: Option<Spare>,
     segment_bytes: u64,
-    buffer: Vec<u8>,
+    /// What the next commit writes.
+    packer: Packer,
     next: u64,
     /// INVARIANT: set from before a write until it succeeded.
     broken: bool,
     bytes_total: u64,
+    written_total: u64,
     commits: u64,
 }
 
@@ -117,12 +129,13 @@ impl Journal {
         };
         let last = segment::list(dir)?.pop();
         let (mut file, path) = match last {
-            Some(last) => {
+            Some(last) if written > 0 => {
                 let opened = OpenOptions::new().write(true).open(&last.path);
                 (opened.map_err(JournalError::io(&last.path, "open"))?, last.path)
             }
-            None => create_segment(dir, next)?,
+            _ => create_segment(dir, next)?,
         };
+        let written = written.max(segment::HEADER_BYTES);
         let length = file.metadata().map_err(JournalError::io(&path, "ask the length of"))?.len();
         file.seek(SeekFrom::Start(written)).map_err(JournalError::io(&path, "seek"))?;
         let journal = Self {
@@ -134,10 +147,11 @@ impl Journal {
             length,
             spare: None,
             segment_bytes,
-            buffer: Vec::new(),
+            packer: Packer::new(next),
             next,
             broken: false,
             bytes_total: 0,
+            written_total: 0,
             commits: 0,
         };
         Ok((journal, recovery))
@@ -149,10 +163,17 @@ impl Journal {
         self.next
     }
 
-    /// Bytes of records appended since opening.
+    /// Bytes of records appended since opening, as they are before they are packed: what reading
+    /// them again will have to work through.
     #[must_use]
     pub const fn bytes_total(&self) -> u64 {
         self.bytes_total
+    }
+
+    /// Bytes written by commits since opening.
+    #[must_use]
+    pub const fn written_total(&self) -> u64 {
+        self.written_total
     }
 
     /// Commits since opening that had something to write.
@@ -164,7 +185,7 @@ impl Journal {
     /// Bytes collected for the next commit.
     #[must_use]
     pub const fn pending_bytes(&self) -> usize {
-        self.buffer.len()
+        self.packer.pending()
     }
 
     /// Adds a record. It is on disk only after the next [`Journal::commit`].
@@ -186,16 +207,14 @@ impl Journal {
             Ok(body_len) if body <= BODY_BYTES_MAX => body_len,
             _ => return Err(too_large),
         };
-        if self.buffer.len() >= COMMIT_BYTES_MAX {
+        if self.packer.pending() >= COMMIT_BYTES_MAX {
             self.commit()?;
         }
-        if self.written + self.buffer.len() as u64 >= self.segment_bytes {
+        if self.written + self.packer.pending() as u64 >= self.segment_bytes {
             self.rotate()?;
         }
         let seq = self.next;
-        let before = self.buffer.len();
-        record::encode(&entry.at(seq), subject_len, body_len, &mut self.buffer);
-        self.bytes_total += (self.buffer.len() - before) as u64;
+        self.bytes_total += self.packer.push(&entry.at(seq), subject_len, body_len) as u64;
         self.next += 1;
         Ok(seq)
     }
@@ -208,21 +227,45 @@ impl Journal {
         if self.broken {
             return Err(JournalError::Broken);
         }
-        if self.buffer.is_empty() {
+        let bytes = self.packer.finish();
+        if bytes.is_empty() {
             return Ok(());
         }
         self.broken = true;
-        self.file.write_all(&self.buffer).map_err(JournalError::io(&self.path, "write"))?;
+        self.file.write_all(bytes).map_err(JournalError::io(&self.path, "write"))?;
+        self.written += bytes.len() as u64;
+        self.written_total += bytes.len() as u64;
+        if self.written > self.length {
+            self.length = self.written;
+            self.grow()?;
+        }
         self.file.sync_data().map_err(JournalError::io(&self.path, "sync"))?;
         self.broken = false;
-        self.written += self.buffer.len() as u64;
-        self.length = self.length.max(self.written);
-        self.buffer.clear();
-        self.buffer.shrink_to(COMMIT_BYTES_MAX);
+        self.packer.clear(COMMIT_BYTES_MAX);
         self.commits += 1;
-        if self.spare.is_none() && self.written > self.segment_bytes / 4 {
-            self.spare = Spare::begin(&self.dir, self.segment_bytes);
+        match &mut self.spare {
+            Some(spare) => spare.follow(self.written),
+            None if self.written > self.segment_bytes / 4 => {
+                self.spare = Spare::begin(&self.dir, self.segment_bytes, self.written);
+            }
+            None => {}
         }
+        Ok(())
+    }
+
+    /// Puts zeros after what is written. The next sync is theirs as well. Where there is no room for
+    /// them, there may still be some for records.
+    fn grow(&mut self) -> Result<(), JournalError> {
+        let room = self.segment_bytes.saturating_sub(self.length).min(GROWTH_BYTES);
+        if room == 0 || self.segment_bytes < spare::SEGMENT_BYTES_MIN {
+            return Ok(());
+        }
+        let zeros = vec![0; usize::try_from(room).unwrap_or_default()];
+        match self.file.write_all(&zeros) {
+            Ok(()) => self.length += room,
+            Err(error) => tracing::debug!(%error, path = %self.path.display(), "no zeros ahead"),
+        }
+        self.file.seek(SeekFrom::Start(self.written)).map_err(JournalError::io(&self.path, "seek"))?;
         Ok(())
     }
 
@@ -245,11 +288,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes the zeros off the segment that is left (there are some where the configured size shrank).
+    /// Takes the zeros off the segment that is left. They are no harm should they come again with a
+    /// crash, so nobody waits for the disk.
     fn end_at_the_last_record(&mut self) -> Result<(), JournalError> {
         if self.length > self.written {
             self.file.set_len(self.written).map_err(JournalError::io(&self.path, "cut"))?;
-            self.file.sync_all().map_err(JournalError::io(&self.path, "sync"))?;
             self.length = self.written;
         }
         Ok(())
@@ -269,6 +312,19 @@ impl Journal {
     /// As [`Reader::open`].
     pub fn reader(&self, from: u64) -> Result<Reader, JournalError> {
         Reader::open(&self.dir, from)
+    }
+}
+
+/// A file that a stopped engine leaves ends with its last record, unless much of it was filled
+/// beforehand. Nothing depends on it.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if !self.broken
+            && (1..=GROWTH_BYTES).contains(&(self.length - self.written))
+            && let Err(error) = self.file.set_len(self.written)
+        {
+            tracing::debug!(%error, path = %self.path.display(), "zeros at the end of the journal stay");
+        }
     }
 }
 
@@ -308,7 +364,7 @@ fn create_segment(dir: &Path, first: u64) -> Result<(File, PathBuf), JournalErro
     let path = segment::path_of(dir, first);
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     let mut file = file.map_err(JournalError::io(&path, "create"))?;
-    file.write_all(&segment::header(first)).map_err(JournalError::io(&path, "write"))?;
+    file.write_all(&Form::Blocks.header(first)).map_err(JournalError::io(&path, "write"))?;
     file.sync_all().map_err(JournalError::io(&path, "sync"))?;
     sync_dir(dir)?;
     Ok((file, path))
@@ -322,7 +378,7 @@ fn adopt_segment(dir: &Path, zeros: &Path, first: u64) -> Result<(File, PathBuf)
     }
     let file = OpenOptions::new().write(true).open(zeros);
     let mut file = file.map_err(JournalError::io(zeros, "open"))?;
-    file.write_all(&segment::header(first)).map_err(JournalError::io(zeros, "write"))?;
+    file.write_all(&Form::Blocks.header(first)).map_err(JournalError::io(zeros, "write"))?;
     file.sync_data().map_err(JournalError::io(zeros, "sync"))?;
     fs::rename(zeros, &path).map_err(JournalError::io(&path, "create"))?;
     sync_dir(dir)?;
@@ -335,36 +391,41 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), JournalError> {
     opened.sync_all().map_err(JournalError::io(dir, "sync the folder"))
 }
 
-/// Cuts the torn tail of the last segment, if any. Returns the next seq and where it goes.
+/// Cuts the torn tail of the last segment, if any. Returns the next seq and where it goes: nowhere
+/// (0) in a segment that is not continued.
 fn recover(dir: &Path, last: &segment::Segment, recovery: &mut Recovery) -> Result<(u64, u64), JournalError> {
     let (tail, bytes) = segment::find_tail(last)?;
-    let Some(damage) = tail.damage else { return Ok((tail.next, tail.end)) };
-    let end = usize::try_from(tail.end).unwrap_or(usize::MAX);
-    let far = segment::last_record_after(&bytes, end.saturating_add(1), tail.next);
-    if far.is_some_and(|far| far - end > COMMIT_BYTES_MAX) {
-        let found = format!("{damage}, but whole records follow");
-        return Err(JournalError::Corrupt { path: last.path.clone(), offset: tail.end, found });
+    if let Some(damage) = tail.damage {
+        let end = usize::try_from(tail.end).unwrap_or(usize::MAX);
+        if !tail.form.is_torn(damage, &bytes, end, tail.next) {
+            let found = damage.to_string();
+            return Err(JournalError::Corrupt { path: last.path.clone(), offset: tail.end, found });
+        }
+        let used = usize::try_from(tail.used).unwrap_or(usize::MAX);
+        keep_aside(dir, last, &tail, bytes.get(end..used).unwrap_or_default(), recovery)?;
+        tracing::warn!(
+            segment = %last.path.display(),
+            offset = tail.end,
+            cut_bytes = recovery.cut_bytes,
+            %damage,
+            "cut the torn tail of the journal"
+        );
     }
-    let used = usize::try_from(tail.used).unwrap_or(usize::MAX);
-    keep_aside(dir, last, &tail, bytes.get(end..used).unwrap_or_default(), recovery)?;
-    tracing::warn!(
-        segment = %last.path.display(),
-        offset = tail.end,
-        cut_bytes = recovery.cut_bytes,
-        %damage,
-        "cut the torn tail of the journal"
-    );
-    if tail.end < segment::HEADER_BYTES {
+    let old = tail.form == Form::Records;
+    // Without a record it is in the way of the segment that follows.
+    if tail.end < segment::HEADER_BYTES || (old && tail.next == last.first) {
         fs::remove_file(&last.path).map_err(JournalError::io(&last.path, "delete"))?;
         drop(create_segment(dir, last.first)?);
         return Ok((last.first, segment::HEADER_BYTES));
     }
-    // With the zeros that follow: what is written here next must not be followed by what is torn.
-    let file = OpenOptions::new().write(true).open(&last.path);
-    let file = file.map_err(JournalError::io(&last.path, "open"))?;
-    file.set_len(tail.end).map_err(JournalError::io(&last.path, "cut"))?;
-    file.sync_all().map_err(JournalError::io(&last.path, "sync"))?;
-    Ok((tail.next, tail.end))
+    if old || tail.damage.is_some() {
+        // With the zeros that follow: what is written here next must not be followed by what is torn.
+        let file = OpenOptions::new().write(true).open(&last.path);
+        let file = file.map_err(JournalError::io(&last.path, "open"))?;
+        file.set_len(tail.end).map_err(JournalError::io(&last.path, "cut"))?;
+        file.sync_all().map_err(JournalError::io(&last.path, "sync"))?;
+    }
+    Ok((tail.next, if old { 0 } else { tail.end }))
 }
 
 fn keep_aside(

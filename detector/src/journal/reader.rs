@@ -8,8 +8,9 @@ use std::{
 
 use super::{
     error::JournalError,
+    old,
     record::{self, Damage, Record},
-    segment::{self, Segment},
+    segment::{self, Form, Segment},
 };
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -37,13 +38,18 @@ pub fn oldest(dir: &Path) -> Result<Option<u64>, JournalError> {
 }
 
 /// Gives the records of a folder in order, without gaps.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Reader {
     /// Segments not yet begun, last one first.
     rest: Vec<Segment>,
     open: Option<Open>,
     next: u64,
+    /// The record of the first form or the block that was read last, as it is on disk.
     buffer: Vec<u8>,
+    /// The records of that block. At most one block's, whose bound is that of [`super::block`].
+    unpacked: Vec<u8>,
+    /// Where in `unpacked` the next record begins.
+    at: usize,
     /// Whether another process may be writing, so that the end may be in pieces.
     shared: bool,
     torn: Option<TornTail>,
@@ -52,8 +58,11 @@ pub struct Reader {
 #[derive(Debug)]
 struct Open {
     path: PathBuf,
+    form: Form,
     file: BufReader<File>,
+    /// Where what is in the buffer begins, and where it ends.
     offset: u64,
+    after: u64,
 }
 
 impl Reader {
@@ -100,7 +109,7 @@ impl Reader {
         }
         let mut rest = segments.split_off(begin);
         rest.reverse();
-        let mut reader = Self { rest, open: None, next: first, buffer: Vec::new(), shared, torn: None };
+        let mut reader = Self { rest, open: None, next: first, shared, ..Self::default() };
         while reader.next < from && reader.next()?.is_some() {}
         Ok(reader)
     }
@@ -112,65 +121,43 @@ impl Reader {
     /// follow, [`JournalError::Hole`] where a segment is missing.
     #[expect(clippy::should_implement_trait, reason = "the record borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, JournalError> {
-        loop {
+        while self.at >= self.unpacked.len() {
             if self.torn.is_some() || (self.open.is_none() && !self.open_next()?) {
                 return Ok(None);
             }
-            match self.fill().and_then(|filled| if filled { self.check().map(|()| true) } else { Ok(false) })
-            {
-                Ok(true) => break,
+            match self.fill() {
+                Ok(true) => {}
                 Ok(false) => self.open = None,
                 Err(damage) => self.tear(damage)?,
             }
         }
-        let next = self.next;
-        match record::decode(&self.buffer) {
-            Ok((record, size)) if record.seq == next => {
-                self.next += 1;
-                if let Some(open) = &mut self.open {
-                    open.offset += size as u64;
-                }
-                Ok(Some(record))
-            }
-            Ok((record, _)) => Err(corrupt(
-                self.open.as_ref(),
-                &format!("record {} stands where record {next} should", record.seq),
-            )),
-            Err(damage) => Err(corrupt(self.open.as_ref(), &damage)),
-        }
-    }
-
-    /// Whether the buffer holds the record that should follow. For shared reading only; else
-    /// [`Reader::next`] finds it out by itself.
-    fn check(&self) -> Result<(), JournalError> {
-        if !self.shared || !self.rest.is_empty() {
-            return Ok(());
-        }
-        match record::decode(&self.buffer) {
-            Ok((record, _)) if record.seq == self.next => Ok(()),
-            Ok(_) => Err(corrupt(self.open.as_ref(), &Damage::Checksum)),
-            Err(damage) => Err(corrupt(self.open.as_ref(), &damage)),
-        }
+        let (next, bytes) = (self.next, self.unpacked.get(self.at..).unwrap_or_default());
+        let decoded = match self.open.as_ref().map(|open| open.form) {
+            Some(Form::Records) => old::decode(bytes),
+            _ => record::decode(bytes, next),
+        };
+        let (record, size) = decoded.map_err(|damage| corrupt(self.open.as_ref(), damage).0)?;
+        self.at += size;
+        self.next += 1;
+        Ok(Some(record))
     }
 
     /// Takes damage at the end of the last segment for what an engine is writing, or was when it
     /// was killed; gives back damage that neither can explain.
-    fn tear(&mut self, damage: JournalError) -> Result<(), JournalError> {
-        let (path, offset) = match &damage {
-            JournalError::Corrupt { path, offset, .. } if self.shared && self.rest.is_empty() => {
-                (path.clone(), *offset)
-            }
-            _ => return Err(damage),
-        };
-        let bytes = std::fs::read(&path).map_err(JournalError::io(&path, "read"))?;
-        let end = usize::try_from(offset).unwrap_or(usize::MAX);
-        let far = segment::last_record_after(&bytes, end.saturating_add(1), self.next);
-        if far.is_some_and(|far| far.saturating_sub(end) > super::COMMIT_BYTES_MAX) {
-            return Err(damage);
+    fn tear(&mut self, (error, damage): (JournalError, Option<Damage>)) -> Result<(), JournalError> {
+        let (Some(damage), Some(open)) = (damage, &self.open) else { return Err(error) };
+        if !self.shared || !self.rest.is_empty() {
+            return Err(error);
         }
-        self.open = None;
+        let (path, offset) = (&open.path, open.offset);
+        let bytes = std::fs::read(path).map_err(JournalError::io(path, "read"))?;
+        let end = usize::try_from(offset).unwrap_or(usize::MAX);
+        if !open.form.is_torn(damage, &bytes, end, self.next) {
+            return Err(error);
+        }
         let bytes = (segment::used(&bytes) as u64).saturating_sub(offset);
-        self.torn = Some(TornTail { path, offset, bytes });
+        self.torn = Some(TornTail { path: path.clone(), offset, bytes });
+        self.open = None;
         Ok(())
     }
 
@@ -191,47 +178,71 @@ impl Reader {
             self.torn = Some(TornTail { path, offset: 0, bytes: header.len() as u64 });
             return Ok(false);
         }
-        if header != segment::header(segment.first) {
-            return Err(JournalError::Foreign(path));
-        }
-        self.open = Some(Open { path, file, offset: segment::HEADER_BYTES });
+        let Some(form) = Form::of(&header, segment.first) else { return Err(JournalError::Foreign(path)) };
+        let (offset, after) = (segment::HEADER_BYTES, segment::HEADER_BYTES);
+        self.open = Some(Open { path, form, file, offset, after });
         Ok(true)
     }
 
-    /// Reads one record's bytes into the buffer; false at the end of the file.
-    fn fill(&mut self) -> Result<bool, JournalError> {
+    /// Reads the next record of the first form, or the next block and unpacks it; false at the end
+    /// of the file.
+    fn fill(&mut self) -> Result<bool, (JournalError, Option<Damage>)> {
         let Some(open) = &mut self.open else { return Ok(false) };
-        self.buffer.resize(record::HEADER_BYTES, 0);
-        let got =
-            read_up_to(&mut open.file, &mut self.buffer).map_err(JournalError::io(&open.path, "read"))?;
-        if got == 0 {
+        open.offset = open.after;
+        if !read_unit(open, &mut self.buffer)? {
             return Ok(false);
         }
-        self.buffer.truncate(got);
-        if self.buffer.iter().all(|&byte| byte == 0)
-            && only_zeros(&mut open.file).map_err(JournalError::io(&open.path, "read"))?
-        {
-            return Ok(false);
+        let unit = open.form.unit(&self.buffer, self.next, &mut self.unpacked);
+        if open.form == Form::Records {
+            std::mem::swap(&mut self.buffer, &mut self.unpacked);
         }
-        let total = record::whole_len(&self.buffer).map_err(|damage| corrupt(Some(open), &damage))?;
-        let have = self.buffer.len();
-        if have < record::HEADER_BYTES {
-            return Err(corrupt(Some(open), &Damage::Short));
-        }
-        self.buffer.resize(total, 0);
-        let body = self.buffer.get_mut(have..).unwrap_or_default();
-        let wanted = body.len();
-        let got = read_up_to(&mut open.file, body).map_err(JournalError::io(&open.path, "read"))?;
-        if got < wanted {
-            return Err(corrupt(Some(open), &Damage::Short));
+        self.at = 0;
+        match unit {
+            Ok(unit) => open.after += unit.size as u64,
+            Err(damage) => {
+                self.unpacked.clear();
+                return Err(corrupt(Some(open), damage));
+            }
         }
         Ok(true)
     }
 }
 
-fn corrupt(open: Option<&Open>, found: &dyn std::fmt::Display) -> JournalError {
+/// Reads the bytes of one record or block; false at the end of the file.
+fn read_unit(open: &mut Open, buffer: &mut Vec<u8>) -> Result<bool, (JournalError, Option<Damage>)> {
+    fn failed(open: &Open, error: std::io::Error) -> (JournalError, Option<Damage>) {
+        (JournalError::io(&open.path, "read")(error), None)
+    }
+    let least = open.form.unit_bytes_min();
+    buffer.resize(least, 0);
+    let got = read_up_to(&mut open.file, buffer).map_err(|error| failed(open, error))?;
+    if got == 0 {
+        return Ok(false);
+    }
+    buffer.truncate(got);
+    if buffer.iter().all(|&byte| byte == 0)
+        && only_zeros(&mut open.file).map_err(|error| failed(open, error))?
+    {
+        return Ok(false);
+    }
+    let total = open.form.whole_len(buffer).map_err(|damage| corrupt(Some(open), damage))?;
+    if got < least {
+        return Err(corrupt(Some(open), Damage::Short));
+    }
+    buffer.resize(total, 0);
+    let body = buffer.get_mut(got..).unwrap_or_default();
+    let wanted = body.len();
+    let got = read_up_to(&mut open.file, body).map_err(|error| failed(open, error))?;
+    if got < wanted {
+        return Err(corrupt(Some(open), Damage::Short));
+    }
+    Ok(true)
+}
+
+/// Damage with its place, as an error and as it is.
+fn corrupt(open: Option<&Open>, damage: Damage) -> (JournalError, Option<Damage>) {
     let (path, offset) = open.map(|open| (open.path.clone(), open.offset)).unwrap_or_default();
-    JournalError::Corrupt { path, offset, found: found.to_string() }
+    (JournalError::Corrupt { path, offset, found: damage.to_string() }, Some(damage))
 }
 
 /// Whether nothing but zeros follows: the part of a segment that was filled beforehand.

@@ -1,20 +1,18 @@
 //! One record of the journal, in memory and as bytes.
 //!
-//! Layout, little-endian: `len u32 | crc u32 | seq u64 | arrival i64 | source u16 | kind u8 |
-//! position u64 | subject_len u16 | subject | payload`. `len` counts the bytes after `crc`, and
-//! `crc` (CRC-32 as in zlib) covers `len` and everything after `crc`. The payload is what
-//! arrived, byte for byte.
+//! Layout inside a [block](super::block), little-endian: `len u32 | arrival i64 | source u16 |
+//! kind u8 | position u64 | subject_len u16 | subject | payload`. `len` counts the bytes after
+//! itself. The seq and a check sum are the block's. The payload is what arrived, byte for byte.
 
 use fleet::time::Timestamp;
 
 use crate::input::{Format, SourceId};
 
 /// Bytes before the subject.
-pub(crate) const HEADER_BYTES: usize = 37;
-/// Bytes before the part that `len` counts: `len` and `crc`.
-const PREFIX_BYTES: usize = 8;
-/// Bytes that `len` counts besides subject and payload.
-const FIXED_BYTES: u32 = 29;
+pub(crate) const FIXED_BYTES: usize = FIXED as usize;
+const FIXED: u32 = 25;
+/// Bytes before the part that `len` counts.
+const LEN_BYTES: u32 = 4;
 /// Longest record that is written or believed, bytes of subject and payload together. Large
 /// enough for a full registry of a million things, small enough that a damaged length cannot
 /// make us allocate the machine's memory.
@@ -88,7 +86,7 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-/// Why bytes are not a whole record.
+/// Why bytes are not a whole record or block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     /// The bytes end inside a record (or before one).
@@ -101,27 +99,26 @@ pub(crate) enum Damage {
     Kind(u8),
     /// The subject is not UTF-8 or longer than the record.
     Subject,
+    /// The check sum fits, but what is inside is not what it should be.
+    Content(&'static str),
 }
 
 impl std::fmt::Display for Damage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Short => f.write_str("the record is cut off"),
-            Self::Length(len) => write!(f, "the record's length {len} is impossible"),
-            Self::Checksum => f.write_str("the record's check sum does not fit its bytes"),
+            Self::Short => f.write_str("what was written is cut off"),
+            Self::Length(len) => write!(f, "the length {len} is impossible"),
+            Self::Checksum => f.write_str("the check sum does not fit the bytes"),
             Self::Kind(kind) => write!(f, "the record's kind {kind} is unknown to this version"),
             Self::Subject => f.write_str("the record's subject is not text"),
+            Self::Content(what) => write!(f, "the block {what}"),
         }
     }
 }
 
-/// Appends the bytes of `record`. The caller has checked the sizes.
+/// Appends the bytes of `record`, all but its seq. The caller has checked the sizes.
 pub(crate) fn encode(record: &Record<'_>, subject_len: u16, body_len: u32, out: &mut Vec<u8>) {
-    let len = body_len + FIXED_BYTES;
-    let start = out.len();
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&record.seq.to_le_bytes());
+    out.extend_from_slice(&(body_len + FIXED - LEN_BYTES).to_le_bytes());
     out.extend_from_slice(&record.arrival.millis().to_le_bytes());
     out.extend_from_slice(&record.source.0.to_le_bytes());
     out.push(record.kind.number());
@@ -129,66 +126,42 @@ pub(crate) fn encode(record: &Record<'_>, subject_len: u16, body_len: u32, out: 
     out.extend_from_slice(&subject_len.to_le_bytes());
     out.extend_from_slice(record.subject.as_bytes());
     out.extend_from_slice(record.payload);
-    let crc = checksum(len, out.get(start + PREFIX_BYTES..).unwrap_or_default());
-    if let Some(place) = out.get_mut(start + 4..start + PREFIX_BYTES) {
-        place.copy_from_slice(&crc.to_le_bytes());
-    }
 }
 
-fn checksum(len: u32, rest: &[u8]) -> u32 {
+/// The first record of `bytes`, which is that of `seq`, and how many bytes it takes.
+pub(crate) fn decode(bytes: &[u8], seq: u64) -> Result<(Record<'_>, usize), Damage> {
+    let len = u32_at(bytes, 0)?;
+    let end = usize::try_from(len).ok().and_then(|len| len.checked_add(4)).ok_or(Damage::Length(len))?;
+    let rest = bytes.get(4..end).ok_or(Damage::Length(len))?;
+    let number = *rest.get(10).ok_or(Damage::Length(len))?;
+    let kind = Kind::from_number(number).ok_or(Damage::Kind(number))?;
+    let subject_len = usize::from(u16::from_le_bytes(array(rest, 19)?));
+    let body = rest.get(21..).ok_or(Damage::Length(len))?;
+    let (subject, payload) = body.split_at_checked(subject_len).ok_or(Damage::Subject)?;
+    let record = Record {
+        seq,
+        arrival: Timestamp::from_millis(i64::from_le_bytes(array(rest, 0)?)),
+        source: SourceId(u16::from_le_bytes(array(rest, 8)?)),
+        kind,
+        position: u64::from_le_bytes(array(rest, 11)?),
+        subject: std::str::from_utf8(subject).map_err(|_| Damage::Subject)?,
+        payload,
+    };
+    Ok((record, end))
+}
+
+pub(crate) fn checksum(len: u32, rest: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&len.to_le_bytes());
     hasher.update(rest);
     hasher.finalize()
 }
 
-/// The first record of `bytes` and how many bytes it takes.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
-    let total = whole_len(bytes)?;
-    let record = bytes.get(..total).ok_or(Damage::Short)?;
-    let (prefix, rest) = record.split_at_checked(PREFIX_BYTES).ok_or(Damage::Short)?;
-    let (len, crc) = (u32_at(prefix, 0)?, u32_at(prefix, 4)?);
-    if checksum(len, rest) != crc {
-        return Err(Damage::Checksum);
-    }
-    let number = *rest.get(18).ok_or(Damage::Short)?;
-    let kind = Kind::from_number(number).ok_or(Damage::Kind(number))?;
-    let subject_len = usize::from(u16::from_le_bytes(array(rest, 27)?));
-    let body = rest.get(29..).ok_or(Damage::Short)?;
-    let (subject, payload) = body.split_at_checked(subject_len).ok_or(Damage::Subject)?;
-    let record = Record {
-        seq: u64::from_le_bytes(array(rest, 0)?),
-        arrival: Timestamp::from_millis(i64::from_le_bytes(array(rest, 8)?)),
-        source: SourceId(u16::from_le_bytes(array(rest, 16)?)),
-        kind,
-        position: u64::from_le_bytes(array(rest, 19)?),
-        subject: std::str::from_utf8(subject).map_err(|_| Damage::Subject)?,
-        payload,
-    };
-    Ok((record, total))
-}
-
-/// Bytes of the record that begins here, by its length alone.
-pub(crate) fn whole_len(bytes: &[u8]) -> Result<usize, Damage> {
-    let len = u32_at(bytes, 0)?;
-    let least = HEADER_BYTES - PREFIX_BYTES;
-    let body = usize::try_from(len).ok().and_then(|len| len.checked_sub(least));
-    match body {
-        Some(body) if body <= BODY_BYTES_MAX => Ok(HEADER_BYTES + body),
-        _ => Err(Damage::Length(len)),
-    }
-}
-
-/// The seq that stands where a record beginning here would have it.
-pub(crate) fn peek_seq(bytes: &[u8]) -> Option<u64> {
-    array(bytes, PREFIX_BYTES).map(u64::from_le_bytes).ok()
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Damage> {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, Damage> {
     array(bytes, at).map(u32::from_le_bytes)
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Damage> {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Damage> {
     bytes.get(at..).and_then(|tail| tail.first_chunk::<N>()).copied().ok_or(Damage::Short)
 }
 
@@ -196,8 +169,9 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Damage> {
 mod tests {
     use super::*;
 
-    fn sample() -> Record<'static> {
-        Record {
+    #[test]
+    fn what_is_written_is_read_and_every_cut_is_noticed() {
+        let record = Record {
             seq: 7,
             arrival: Timestamp::from_millis(-5),
             source: SourceId(3),
@@ -205,34 +179,13 @@ mod tests {
             position: u64::MAX,
             subject: "pumpe-ä",
             payload: b"payload",
-        }
-    }
-
-    fn bytes(record: &Record<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
-        let body = record.subject.len() + record.payload.len();
-        encode(record, u16::try_from(record.subject.len()).unwrap(), u32::try_from(body).unwrap(), &mut out);
-        out
-    }
-
-    #[test]
-    fn what_is_written_is_read() {
-        let record = sample();
-        let bytes = bytes(&record);
-        assert_eq!(bytes.len(), HEADER_BYTES + 8 + 7);
-        assert_eq!(decode(&bytes).unwrap(), (record, bytes.len()));
-    }
-
-    #[test]
-    fn every_cut_and_every_flipped_bit_is_noticed() {
-        let bytes = bytes(&sample());
+        };
+        let mut bytes = Vec::new();
+        encode(&record, 8, 15, &mut bytes);
+        assert_eq!(bytes.len(), FIXED_BYTES + 15);
+        assert_eq!(decode(&bytes, 7).unwrap(), (record, bytes.len()));
         for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut]).is_err(), "cut at {cut}");
-        }
-        for bit in 0..bytes.len() * 8 {
-            let mut damaged = bytes.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&damaged).is_err(), "bit {bit}");
+            assert!(decode(&bytes[..cut], 7).is_err(), "cut at {cut}");
         }
     }
 

@@ -411,7 +411,7 @@ impl Ingest {
         (own.things, own.addresses) = (things, addresses);
         (own.now, own.watermark) = (self.front.now(), self.front.watermark());
         own.seq = self.journal.next_seq() - 1;
-        (own.journal_bytes, own.commits) = (self.journal.bytes_total(), self.journal.commits());
+        (own.journal_bytes, own.commits) = (self.journal.written_total(), self.journal.commits());
         shared.clone_from(own);
     }
 

@@ -67,7 +67,7 @@ pub struct RunnerConfig {
     pub input_bytes_max: usize,
     /// Outputs that wait at most; everything waits when it is reached.
     pub outputs_max: usize,
-    /// Journal bytes after which a snapshot is taken by itself.
+    /// Bytes of records, before they are packed, after which a snapshot is taken by itself.
     pub snapshot_bytes: u64,
     /// Groups whose members' doings are told, such as the quarantine.
     pub watch_groups: Vec<GroupName>,

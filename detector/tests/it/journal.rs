@@ -10,7 +10,7 @@ use fleet::time::Timestamp;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-fn entry(number: u64, payload: &[u8]) -> Entry<'_> {
+pub(crate) fn entry(number: u64, payload: &[u8]) -> Entry<'_> {
     Entry {
         arrival: Timestamp::from_secs(i64::try_from(number).unwrap()),
         source: SourceId(3),
@@ -21,11 +21,46 @@ fn entry(number: u64, payload: &[u8]) -> Entry<'_> {
     }
 }
 
-fn open(dir: &Path, segment_bytes: u64) -> Journal {
+/// Bytes of a block of one record besides its payload: header, record, subject.
+const ALONE: usize = 28 + 25 + 5;
+
+/// Bytes that nothing makes shorter.
+pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// Reports of one fleet: alike, with numbers of their own.
+pub(crate) fn reports(count: u64) -> Vec<Vec<u8>> {
+    let report = |n: u64| {
+        let port = noise(n, 1)[0];
+        format!(
+            r#"{{"header":{{"report_id":17000{n:06},"version":"1.0"}},"metrics":{{"ports":[22,{port}]}}}}"#
+        )
+    };
+    (0..count).map(|n| report(n).into_bytes()).collect()
+}
+
+/// All in one commit.
+pub(crate) fn write_at_once(dir: &Path, payloads: &[Vec<u8>]) {
+    let mut journal = open(dir, 64 << 20);
+    for payload in payloads {
+        let seq = journal.next_seq();
+        assert_eq!(journal.append(entry(seq, payload)).unwrap(), seq);
+    }
+    journal.commit().unwrap();
+    assert_eq!(journal.pending_bytes(), 0);
+}
+
+pub(crate) fn open(dir: &Path, segment_bytes: u64) -> Journal {
     Journal::open(dir, segment_bytes).unwrap().0
 }
 
-fn write(dir: &Path, segment_bytes: u64, payloads: &[Vec<u8>]) {
+pub(crate) fn write(dir: &Path, segment_bytes: u64, payloads: &[Vec<u8>]) {
     let mut journal = open(dir, segment_bytes);
     for payload in payloads {
         let seq = journal.next_seq();
@@ -34,7 +69,7 @@ fn write(dir: &Path, segment_bytes: u64, payloads: &[Vec<u8>]) {
     }
 }
 
-fn read(dir: &Path, from: u64) -> Result<Vec<Vec<u8>>, JournalError> {
+pub(crate) fn read(dir: &Path, from: u64) -> Result<Vec<Vec<u8>>, JournalError> {
     let mut reader = Reader::open(dir, from)?;
     let mut payloads = Vec::new();
     while let Some(record) = reader.next()? {
@@ -48,7 +83,7 @@ fn payloads(count: u8) -> Vec<Vec<u8>> {
     (0..count).map(|n| vec![n; usize::from(n) * 3]).collect()
 }
 
-fn files(dir: &Path, extension: &str) -> Vec<std::path::PathBuf> {
+pub(crate) fn files(dir: &Path, extension: &str) -> Vec<std::path::PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|own| own == extension));
     files.sort();
@@ -121,7 +156,7 @@ fn damage_in_an_older_segment_is_named_and_never_skipped() {
     let error = read(dir.path(), 1).unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with(&first.display().to_string()), "{text}");
-    assert!(text.contains("at byte 58: the record's"), "{text}");
+    assert!(text.contains("at byte 74: the check sum"), "{text}");
     assert!(text.ends_with("the journal cannot be read past this place"), "{text}");
 }
 
@@ -134,7 +169,7 @@ fn a_missing_segment_is_named() {
 }
 
 #[test]
-fn damage_far_from_the_end_of_the_last_segment_is_no_torn_tail() {
+fn damage_before_the_last_commit_is_no_torn_tail() {
     let dir = TempDir::new().unwrap();
     let large: Vec<Vec<u8>> = (0..12).map(|n| vec![n; 1 << 20]).collect();
     write(dir.path(), 64 << 20, &large);
@@ -144,6 +179,24 @@ fn damage_far_from_the_end_of_the_last_segment_is_no_torn_tail() {
     fs::write(&only, &bytes).unwrap();
     let error = Journal::open(dir.path(), 64 << 20).unwrap_err();
     assert!(matches!(error, JournalError::Corrupt { offset: 16, .. }), "{error}");
+    // However near to the end: the commit after it was begun when it was on disk.
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 1 << 20, &payloads(3));
+    let only = files(dir.path(), "seg").remove(0);
+    let whole = fs::read(&only).unwrap();
+    let (second, third) = (16 + ALONE, 16 + 2 * ALONE + 3);
+    for (at, torn) in [(16, false), (third - 1, false), (third, true), (whole.len() - 1, true)] {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&only, &bytes).unwrap();
+        match Journal::open(dir.path(), 1 << 20) {
+            Ok((journal, _)) => assert!(torn && journal.next_seq() == 3, "byte {at}"),
+            Err(JournalError::Corrupt { offset, .. }) => {
+                assert!(!torn && (offset == 16 || offset == second as u64), "byte {at}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
 }
 
 #[test]
@@ -155,8 +208,8 @@ fn a_torn_tail_is_cut_kept_aside_and_counted() {
     fs::write(&only, bytes.get(..bytes.len() - 1).unwrap()).unwrap();
     let (journal, recovery) = Journal::open(dir.path(), 1 << 20).unwrap();
     assert_eq!(journal.next_seq(), 5);
-    assert_eq!(recovery.cut_bytes, 37 + 5 + 12 - 1);
-    assert_eq!(fs::read(recovery.kept_in.unwrap()).unwrap().len(), 37 + 5 + 12 - 1);
+    assert_eq!(recovery.cut_bytes, ALONE as u64 + 12 - 1);
+    assert_eq!(fs::read(recovery.kept_in.unwrap()).unwrap().len(), ALONE + 12 - 1);
 }
 
 #[test]
@@ -208,7 +261,7 @@ fn a_disk_error_surfaces_and_nothing_is_taken_after_it() {
 }
 
 /// A segment that ends in zeros, as one that was filled beforehand does.
-fn with_zeros(path: &Path, zeros: usize) -> Vec<u8> {
+pub(crate) fn with_zeros(path: &Path, zeros: usize) -> Vec<u8> {
     let whole = fs::read(path).unwrap();
     fs::write(path, [&whole[..], &vec![0; zeros]].concat()).unwrap();
     whole
@@ -216,7 +269,7 @@ fn with_zeros(path: &Path, zeros: usize) -> Vec<u8> {
 
 #[test]
 fn zeros_up_to_the_end_of_the_file_are_the_end_and_are_written_over() {
-    for zeros in [1, 36, 37, 38, 5000] {
+    for zeros in [1, 27, 28, 29, ALONE + 4, 5000] {
         let dir = TempDir::new().unwrap();
         write(dir.path(), 1 << 20, &payloads(5));
         let path = files(dir.path(), "seg").remove(0);
@@ -226,31 +279,45 @@ fn zeros_up_to_the_end_of_the_file_are_the_end_and_are_written_over() {
         assert_eq!((journal.next_seq(), recovery.cut_bytes, recovery.kept_in), (6, 0, None));
         drop(journal);
         write(dir.path(), 1 << 20, &[b"more".to_vec()]);
-        let record = 37 + 5 + 4;
+        let record = ALONE + 4;
         let after = fs::read(&path).unwrap();
-        assert_eq!(after.len(), (whole.len() + zeros).max(whole.len() + record));
+        assert_eq!(after.len(), whole.len() + record, "what is left of the zeros goes when the engine stops");
         assert_eq!(read(dir.path(), 1).unwrap().len(), 6);
     }
 }
 
-/// What is torn goes with the zeros behind it: else a whole record of the torn write could follow
+/// What is torn goes with the zeros behind it: else a whole block of the torn write could follow
 /// what is written next.
 #[test]
 fn a_torn_write_before_zeros_is_cut_with_all_that_follows() {
     let dir = TempDir::new().unwrap();
-    write(dir.path(), 1 << 20, &[vec![1; 8], vec![2; 8], vec![3; 8]]);
+    let three: Vec<Vec<u8>> = (1..=3).map(|n| noise(n, 70_000)).collect();
+    write_at_once(dir.path(), &three);
     let path = files(dir.path(), "seg").remove(0);
     let mut bytes = with_zeros(&path, 500);
-    let record = 37 + 5 + 8;
-    // The second record never reached the disk, the third did.
-    bytes[16 + record..16 + 2 * record].fill(0);
+    let block = ALONE + 70_000;
+    assert_eq!(bytes.len(), 16 + 3 * block, "each has a block of its own");
+    // The second block never reached the disk, the third did.
+    bytes[16 + block..16 + 2 * block].fill(0);
     fs::write(&path, [&bytes[..], &[0; 500]].concat()).unwrap();
-    assert_eq!(read_shared(dir.path(), 0).unwrap(), (vec![vec![1; 8]], 2 * record as u64));
+    assert_eq!(read_shared(dir.path(), 0).unwrap(), (three[..1].to_vec(), 2 * block as u64));
     let (journal, recovery) = Journal::open(dir.path(), 1 << 20).unwrap();
-    assert_eq!((journal.next_seq(), recovery.cut_bytes), (2, 2 * record as u64));
+    assert_eq!((journal.next_seq(), recovery.cut_bytes), (2, 2 * block as u64));
     drop(journal);
     write(dir.path(), 1 << 20, &[vec![9; 8]]);
-    assert_eq!(read(dir.path(), 1).unwrap(), [vec![1; 8], vec![9; 8]]);
+    assert_eq!(read(dir.path(), 1).unwrap(), [three[0].clone(), vec![9; 8]]);
+    // Had the third been another commit, the second would have been on disk before.
+    let dir = TempDir::new().unwrap();
+    write(dir.path(), 1 << 20, &three);
+    let path = files(dir.path(), "seg").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[16 + block..16 + 2 * block].fill(0);
+    fs::write(&path, bytes).unwrap();
+    let offset = (16 + block) as u64;
+    let error = Journal::open(dir.path(), 1 << 20).unwrap_err();
+    assert!(matches!(error, JournalError::Corrupt { offset: at, .. } if at == offset), "{error}");
+    let error = read_shared(dir.path(), 0).unwrap_err();
+    assert!(matches!(error, JournalError::Corrupt { offset: at, .. } if at == offset), "{error}");
 }
 
 #[test]
@@ -261,7 +328,7 @@ fn zeros_between_segments_are_no_gap_but_missing_records_are() {
     let whole = with_zeros(&first, 100);
     assert_eq!(read(dir.path(), 1).unwrap(), payloads(20));
     // The last record of an older segment is lost to zeros.
-    fs::write(&first, [&whole[..58], &vec![0; whole.len()][58..]].concat()).unwrap();
+    fs::write(&first, [&whole[..16 + ALONE], &vec![0; whole.len()][16 + ALONE..]].concat()).unwrap();
     assert!(matches!(read(dir.path(), 1).unwrap_err(), JournalError::Hole { expected: 2, .. }));
 }
 
@@ -270,25 +337,31 @@ fn zeros_between_segments_are_no_gap_but_missing_records_are() {
 #[test]
 fn segments_are_filled_beforehand_and_read_while_they_are_written() {
     let dir = TempDir::new().unwrap();
-    let size = 1_u64 << 20;
+    let payload = |number| [noise(number, 20_000), b"end".to_vec()].concat();
+    let size = 2_u64 << 20;
     let mut journal = open(dir.path(), size);
-    let mut filled = 0;
+    let (mut filled, mut grown) = (0, 0);
     for number in 1..=400_u64 {
-        journal.append(entry(number, &vec![7; 20_000])).unwrap();
+        journal.append(entry(number, &payload(number))).unwrap();
         journal.commit().unwrap();
         let last = files(dir.path(), "seg").pop().unwrap();
-        if fs::metadata(&last).unwrap().len() == size {
+        let first: u64 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        let length = fs::metadata(&last).unwrap().len();
+        // Before half of it is written, it cannot have grown to its size.
+        if length == size && (number - first) * 20_000 < size / 2 {
             filled += 1;
-            let (read, torn) = read_shared(dir.path(), number).unwrap();
-            assert_eq!((read.len(), torn), (1, 0), "record {number}");
         }
+        grown += u64::from(first == 1 && length > (number + 10) * 20_000);
+        let (read, torn) = read_shared(dir.path(), number).unwrap();
+        assert_eq!((read.len(), torn), (1, 0), "record {number}");
         std::thread::sleep(std::time::Duration::from_micros(500));
     }
+    assert!(grown > 10, "the first one has zeros ahead as well");
     assert!(filled > 0, "some segment was ready before it was needed");
     drop(journal);
     let mut journal = open(dir.path(), 100_000);
     for number in 401..=410 {
-        journal.append(entry(number, &vec![7; 20_000])).unwrap();
+        journal.append(entry(number, &payload(number))).unwrap();
         journal.commit().unwrap();
     }
     drop(journal);
@@ -301,28 +374,48 @@ fn segments_are_filled_beforehand_and_read_while_they_are_written() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    /// Cut anywhere, one bit flipped, zeros behind: what is read is a beginning of what was written,
+    /// with every commit before the damage; and damage before the last commit is never cut off.
     #[test]
     fn any_damage_to_the_tail_leaves_a_prefix(
-        sizes in proptest::collection::vec(0_usize..200, 1..20),
+        commits in proptest::collection::vec(proptest::collection::vec(payload(), 1..20), 1..8),
         cut in any::<prop::sample::Index>(),
         flip in proptest::option::of(any::<prop::sample::Index>()),
         zeros in prop_oneof![Just(0_usize), 1..200_usize],
     ) {
         let dir = TempDir::new().unwrap();
-        let all: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, &size)| vec![u8::try_from(n).unwrap(); size]).collect();
-        write(dir.path(), 1 << 20, &all);
+        let mut ends = Vec::new();
+        for commit in &commits {
+            write_at_once(dir.path(), commit);
+            ends.push(fs::metadata(files(dir.path(), "seg").remove(0)).unwrap().len());
+        }
+        let all = commits.concat();
         let only = files(dir.path(), "seg").remove(0);
         let mut bytes = fs::read(&only).unwrap();
         bytes.truncate(16 + cut.index(bytes.len() - 15));
+        let whole = ends.iter().filter(|&&end| end <= bytes.len() as u64).count();
+        let mut hit = commits.len();
         if let Some(flip) = flip.filter(|_| bytes.len() > 16) {
             let bit = flip.index((bytes.len() - 16) * 8);
             bytes[16 + bit / 8] ^= 1 << (bit % 8);
+            hit = ends.iter().filter(|&&end| end <= (16 + bit / 8) as u64).count();
         }
         bytes.resize(bytes.len() + zeros, 0);
         fs::write(&only, &bytes).unwrap();
+        if hit + 1 < whole {
+            let error = Journal::open(dir.path(), 1 << 20).unwrap_err();
+            prop_assert!(matches!(error, JournalError::Corrupt { .. }), "{}", error);
+            let error = read_shared(dir.path(), 0).unwrap_err();
+            prop_assert!(matches!(error, JournalError::Corrupt { .. }), "{}", error);
+            return Ok(());
+        }
+        let sure = commits[..whole.min(hit)].concat().len();
+        let beside = read_shared(dir.path(), 0).unwrap().0;
         let next = open(dir.path(), 1 << 20).next_seq();
         let kept = read(dir.path(), 1).unwrap();
+        prop_assert_eq!(&beside, &kept);
         prop_assert_eq!(kept.len() as u64 + 1, next);
+        prop_assert_eq!(kept.len(), sure);
         prop_assert_eq!(&kept[..], &all[..kept.len()]);
         // It goes on from there.
         write(dir.path(), 1 << 20, &[b"more".to_vec()]);
@@ -330,7 +423,15 @@ proptest! {
     }
 }
 
-fn read_shared(dir: &Path, from: u64) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
+pub(crate) fn payload() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        (any::<u64>(), 0_usize..400).prop_map(|(seed, len)| noise(seed, len)),
+        (any::<u8>(), 0_usize..2_000).prop_map(|(byte, len)| vec![byte; len]),
+        (0_u64..1_000).prop_map(|number| reports(number + 1).pop().unwrap_or_default()),
+    ]
+}
+
+pub(crate) fn read_shared(dir: &Path, from: u64) -> Result<(Vec<Vec<u8>>, u64), JournalError> {
     let mut reader = Reader::open_shared(dir, from)?;
     let mut payloads = Vec::new();
     while let Some(record) = reader.next()? {
@@ -419,7 +520,7 @@ fn a_shared_reader_beside_a_writer_sees_whole_records_in_order() {
                 let payload = vec![u8::try_from(number % 251).unwrap(); 64];
                 let seq = journal.next_seq();
                 journal.append(entry(seq, &payload)).unwrap();
-                if number % 7 == 0 {
+                if number % 7 == 0 && number % 100 < 50 {
                     journal.commit().unwrap();
                 }
                 if number % 500 == 499 {

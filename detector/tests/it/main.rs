@@ -13,6 +13,10 @@ mod fold;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod journal_blocks;
+#[cfg(test)]
+mod journal_old;
+#[cfg(test)]
 mod learned;
 #[cfg(test)]
 mod parity;
