@@ -36,6 +36,7 @@ pub struct RecentPoint {
 
 impl Recent {
     /// Adds a datapoint; the oldest goes.
+    #[inline]
     pub fn push(&mut self, at: Timestamp, value: f64, compliant: bool) {
         let second = u32::try_from(at.secs().max(0)).unwrap_or(u32::MAX);
         let len = self.len();

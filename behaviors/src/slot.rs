@@ -201,6 +201,34 @@ impl Behavior {
         (closed, self.add(slot, at, value, who))
     }
 
+    /// Observes a number as [`Behavior::observe_number`] does, if it is a datapoint of its own, judged by
+    /// a fixed bound, and changes nothing: then whether it is compliant. Most are so, and it takes a
+    /// fraction of the time. Else nothing has been observed.
+    #[inline]
+    pub fn observe_as_before(&self, slot: &mut Slot, value: f64) -> Option<bool> {
+        let Test::Fixed(Criterion::Number(criterion)) = &self.test else { return None };
+        if self.window.is_some() || matches!(self.aggregate, Aggregate::Away) || value.is_nan() {
+            return None;
+        }
+        self.as_before(slot, criterion.holds(value))
+    }
+
+    /// As [`Behavior::observe_as_before`], for a list, of which the caller knows whether it is compliant.
+    #[inline]
+    pub const fn observe_list_as_before(&self, slot: &mut Slot, compliant: bool) -> Option<bool> {
+        if self.test.judges() { self.as_before(slot, compliant) } else { None }
+    }
+
+    /// See [`Behavior::count`]: a verdict that fits the state breaks the run towards a change.
+    #[inline]
+    const fn as_before(&self, slot: &mut Slot, compliant: bool) -> Option<bool> {
+        if compliant == slot.in_alarm() {
+            return None;
+        }
+        slot.run = 0;
+        Some(compliant)
+    }
+
     /// Observes a list, of which the caller knows whether it is compliant (`judge_…`).
     #[inline]
     pub fn observe_list(
@@ -421,9 +449,7 @@ impl Behavior {
     /// Counts the verdict about a datapoint.
     #[inline]
     fn count(&self, slot: &mut Slot, compliant: bool) -> Option<Turn> {
-        if compliant != slot.in_alarm() {
-            // As it already is: the run towards a change is broken.
-            slot.run = 0;
+        if self.as_before(slot, compliant).is_some() {
             return None;
         }
         slot.run = slot.run.saturating_add(1);

@@ -119,7 +119,9 @@ pub(crate) const NUMBERS: usize = 7;
 /// A report in the batch's arenas.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReportRow {
-    pub(crate) numbers: [Option<u64>; NUMBERS],
+    pub(crate) numbers: [u64; NUMBERS],
+    /// Which of the numbers it has, as bits.
+    pub(crate) given: u8,
     pub(crate) tcp_ports: Option<Range<u32>>,
     pub(crate) udp_ports: Option<Range<u32>>,
     pub(crate) remote_addresses: Option<Range<u32>>,
@@ -292,16 +294,20 @@ impl Batch {
 
     /// Copies a report into the arenas and gives its row.
     pub(crate) fn add_report(&mut self, report: &ReportBuf) -> u64 {
+        let numbers = [
+            report.bytes_out,
+            report.bytes_in,
+            report.packets_out,
+            report.packets_in,
+            report.tcp_ports_total,
+            report.udp_ports_total,
+            report.connections_total,
+        ];
+        let given =
+            (0..).zip(&numbers).fold(0, |given, (bit, number)| given | u8::from(number.is_some()) << bit);
         let row = ReportRow {
-            numbers: [
-                report.bytes_out,
-                report.bytes_in,
-                report.packets_out,
-                report.packets_in,
-                report.tcp_ports_total,
-                report.udp_ports_total,
-                report.connections_total,
-            ],
+            numbers: numbers.map(Option::unwrap_or_default),
+            given,
             tcp_ports: report.has_tcp_ports.then(|| extend(&mut self.ports, &report.tcp_ports)),
             udp_ports: report.has_udp_ports.then(|| extend(&mut self.ports, &report.udp_ports)),
             remote_addresses: report

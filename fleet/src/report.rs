@@ -23,8 +23,10 @@ mod answer;
 mod cbor;
 mod fault;
 mod json;
+mod layout;
 mod number;
 mod read;
+mod record;
 
 use std::{net::IpAddr, ops::Range};
 
@@ -222,16 +224,64 @@ pub fn decode_cbor(bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError>
     decode::<cbor::Cbor<'_>>(bytes, out)
 }
 
+/// Decodes JSON reports as [`decode_json`] does, and knows again how earlier ones were laid out: a
+/// report whose members come in the same order, written the same way, takes less than half the time.
+/// Holds up to about half a megabyte.
+#[derive(Debug, Default)]
+pub struct JsonDecoder {
+    layouts: layout::Layouts,
+    recognized: u64,
+}
+
+impl JsonDecoder {
+    /// Decodes a JSON report into `out`, whose former content is dropped.
+    ///
+    /// # Errors
+    /// As [`decode_json`].
+    pub fn decode(&mut self, bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
+        out.clear();
+        if bytes.len() <= REPORT_BYTES_MAX && self.layouts.read(bytes, out) {
+            self.recognized += 1;
+            return Ok(());
+        }
+        self.decode_anew(bytes, out)
+    }
+
+    /// Reports so far that were laid out as an earlier one.
+    #[must_use]
+    pub const fn recognized(&self) -> u64 {
+        self.recognized
+    }
+
+    #[cold]
+    fn decode_anew(&mut self, bytes: &[u8], out: &mut ReportBuf) -> Result<(), ReportError> {
+        if bytes.len() > REPORT_BYTES_MAX || !self.layouts.may_learn() {
+            return decode_json(bytes, out);
+        }
+        out.clear();
+        match layout::recorded(bytes, out) {
+            Ok(trace) => {
+                self.layouts.learn(bytes, &trace);
+                Ok(())
+            }
+            Err(fault) => Err(refused::<json::Json<'_>>(bytes, *fault, out)),
+        }
+    }
+}
+
 fn decode<'a, S: Source<'a>>(bytes: &'a [u8], out: &mut ReportBuf) -> Result<(), ReportError> {
     out.clear();
-    read_all::<S>(bytes, out).map_err(|fault| {
-        out.clear();
-        let report_id = (bytes.len() <= REPORT_BYTES_MAX)
-            .then(|| S::new(bytes).ok())
-            .flatten()
-            .and_then(|mut source| read::report_id(&mut source).ok().flatten());
-        ReportError::new(*fault, report_id)
-    })
+    read_all::<S>(bytes, out).map_err(|fault| refused::<S>(bytes, *fault, out))
+}
+
+#[cold]
+fn refused<'a, S: Source<'a>>(bytes: &'a [u8], fault: Fault, out: &mut ReportBuf) -> ReportError {
+    out.clear();
+    let report_id = (bytes.len() <= REPORT_BYTES_MAX)
+        .then(|| S::new(bytes).ok())
+        .flatten()
+        .and_then(|mut source| read::report_id(&mut source).ok().flatten());
+    ReportError::new(fault, report_id)
 }
 
 fn read_all<'a, S: Source<'a>>(bytes: &'a [u8], out: &mut ReportBuf) -> Step<()> {
@@ -252,6 +302,17 @@ fn read_all<'a, S: Source<'a>>(bytes: &'a [u8], out: &mut ReportBuf) -> Step<()>
 pub fn fuzz_json(bytes: &[u8]) {
     let mut out = ReportBuf::default();
     check_promises(decode_json(bytes, &mut out), &out);
+    // A decoder that has seen the report, and then one with another byte in the middle.
+    let mut decoder = JsonDecoder::default();
+    let mut other = bytes.to_vec();
+    if let Some(byte) = other.get_mut(bytes.len() / 2) {
+        *byte = byte.wrapping_add(1);
+    }
+    for bytes in [bytes, bytes, &other, bytes] {
+        let (mut out, mut again) = (ReportBuf::default(), ReportBuf::default());
+        let (result, expected) = (decoder.decode(bytes, &mut out), decode_json(bytes, &mut again));
+        assert!(result == expected && out == again, "{result:?} {expected:?}");
+    }
 }
 
 /// As [`fuzz_json`], for CBOR.

@@ -33,6 +33,7 @@ impl Timestamp {
 
     /// Whole seconds since the epoch, rounded down.
     #[must_use]
+    #[inline]
     pub const fn secs(self) -> i64 {
         self.0.div_euclid(1000)
     }

@@ -53,6 +53,8 @@ pub(crate) struct Core {
     /// Things seen since the hand that looks for room came by; only kept while room gets scarce.
     pub(crate) touched: Members,
     pub(crate) hand: u32,
+    /// The thing that was found last: it is asked for more than once for each report.
+    found: u32,
     aging: bool,
     pub(crate) addresses: Addresses,
     shares: Shares,
@@ -87,6 +89,7 @@ impl Core {
             things: Vec::new(),
             touched: Members::default(),
             hand: 0,
+            found: 0,
             aging: false,
             addresses: Addresses::default(),
             shares: Shares::default(),
@@ -450,8 +453,8 @@ impl Core {
     }
 
     /// Whether a report of this identity was folded before; changes nothing.
-    pub(crate) fn knows_report(&self, thing: &str, identity: u64) -> bool {
-        let Ok(thing) = self.names.find(tags::THING, thing_name(thing).as_bytes()) else { return false };
+    pub(crate) fn knows_report(&mut self, thing: &str, identity: u64) -> bool {
+        let Ok(thing) = self.find(&thing_name(thing)) else { return false };
         self.things.get(thing as usize).is_some_and(|own| self.rings.knows(own.ring, identity))
     }
 
@@ -482,7 +485,7 @@ impl Core {
             return None;
         }
         let name = thing_name(client);
-        match self.names.find(tags::THING, name.as_bytes()) {
+        match self.find(&name) {
             Ok(thing) => {
                 if self.aging {
                     self.touched.set(thing, true);
@@ -495,6 +498,18 @@ impl Core {
                 thing
             }
         }
+    }
+
+    /// The number of a thing by its name.
+    #[inline]
+    fn find(&mut self, name: &str) -> Result<u32, NotFound> {
+        let own = self.names.names().get(self.found).and_then(<[u8]>::split_first);
+        if own.is_some_and(|(&tag, own)| tag == tags::THING && own == name.as_bytes()) {
+            return Ok(self.found);
+        }
+        let found = self.names.find(tags::THING, name.as_bytes())?;
+        self.found = found;
+        Ok(found)
     }
 
     #[cold]

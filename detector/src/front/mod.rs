@@ -12,6 +12,7 @@ mod doings;
 mod repeat;
 mod session;
 mod topics;
+mod window;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +20,7 @@ use fleet::{
     event::{Event, EventKind},
     ids::{GroupName, ThingName},
     registry::Registry,
-    report::{ReportBuf, ReportError, decode_cbor, decode_json},
+    report::{JsonDecoder, ReportBuf, decode_cbor},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,8 @@ pub struct Front {
     core: Core,
     decoders: Decoders,
     report: ReportBuf,
+    /// Knows how reports are laid out. Only for speed, so that it is in no snapshot.
+    json: JsonDecoder,
     /// Second in which the decoders were last told the time.
     ticked: i64,
 }
@@ -98,7 +101,8 @@ impl Front {
     #[must_use]
     pub fn new(decoders: Decoders, watch_groups: Vec<GroupName>) -> Self {
         let core = Core::new(watch_groups);
-        Self { core, decoders, report: ReportBuf::default(), ticked: i64::MIN }
+        let (report, json) = (ReportBuf::default(), JsonDecoder::default());
+        Self { core, decoders, report, json, ticked: i64::MIN }
     }
 
     /// Folds one record into `batch`. Only a [`Verdict::Folded`] one has changed anything.
@@ -179,26 +183,24 @@ impl Front {
 
     fn input(&mut self, format: Format, record: &Record<'_>, batch: &mut Batch) -> Verdict {
         match format {
-            Format::ReportJson => self.report(record, decode_json, batch),
-            Format::ReportCbor => self.report(record, decode_cbor, batch),
+            Format::ReportJson | Format::ReportCbor => self.report(format, record, batch),
             Format::MosquittoLog | Format::Lifecycle | Format::Recorded => {
                 self.foreign(format, record, batch)
             }
         }
     }
 
-    fn report(
-        &mut self,
-        record: &Record<'_>,
-        decode: fn(&[u8], &mut ReportBuf) -> Result<(), ReportError>,
-        batch: &mut Batch,
-    ) -> Verdict {
+    fn report(&mut self, format: Format, record: &Record<'_>, batch: &mut Batch) -> Verdict {
         if record.subject.is_empty() {
             let message = "the topic names no thing; expected 1 to 128 bytes".to_owned();
             return Verdict::Refused(Refusal { report_id: None, reason: "no-thing", message });
         }
         let identity = xxh3_64(record.payload);
-        if let Err(error) = decode(record.payload, &mut self.report) {
+        let decoded = match format {
+            Format::ReportCbor => decode_cbor(record.payload, &mut self.report),
+            _ => self.json.decode(record.payload, &mut self.report),
+        };
+        if let Err(error) = decoded {
             let message = error.to_string();
             return Verdict::Refused(Refusal { report_id: error.report_id, reason: error.reason, message });
         }

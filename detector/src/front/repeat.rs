@@ -5,20 +5,15 @@
 //! hear from us, because we or the connection broke down, and delivers again all that was not
 //! acknowledged, be it of one thing or of many: [`Deliveries`], by source.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
+use super::window::Window;
 use crate::input::SourceId;
 
 /// Reports of a thing that are remembered: a device sends the next one when it is done with the last.
 const RING: usize = 4;
-
-/// Reports of a source that are remembered. A packet id has 16 bits and is not 0 (MQTT 5, section
-/// 2.2.1), so no broker has more under way to us; acknowledgements go out in order, so that what is
-/// delivered again is among the last so many.
-const DELIVERIES_MAX: usize = 65_535;
 
 /// Identities of the last reports of each thing that reports.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -64,35 +59,15 @@ impl Rings {
     }
 }
 
-/// The last reports of each source, whatever their things. Bounded by sources and [`DELIVERIES_MAX`];
-/// the oldest goes.
+/// The last reports of each source, whatever their things. Bounded by sources and
+/// [`super::window::DELIVERIES_MAX`]; the oldest goes.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries(BTreeMap<SourceId, Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    order: VecDeque<u64>,
-    known: HashSet<u64>,
-}
-
-impl Window {
-    fn add(&mut self, identity: u64) {
-        if !self.known.insert(identity) {
-            return;
-        }
-        self.order.push_back(identity);
-        if self.order.len() > DELIVERIES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-}
 
 impl Deliveries {
     /// Whether `source` delivered a report of this identity lately.
     pub(crate) fn knows(&self, source: SourceId, identity: u64) -> bool {
-        self.0.get(&source).is_some_and(|window| window.known.contains(&identity))
+        self.0.get(&source).is_some_and(|window| window.knows(identity))
     }
 
     pub(crate) fn add(&mut self, source: SourceId, identity: u64) {
@@ -101,7 +76,7 @@ impl Deliveries {
 
     /// For a snapshot: the identities of each source, the oldest first.
     pub(crate) fn save(&self) -> Vec<(SourceId, Vec<u64>)> {
-        self.0.iter().map(|(source, window)| (*source, window.order.iter().copied().collect())).collect()
+        self.0.iter().map(|(source, window)| (*source, window.oldest_first().collect())).collect()
     }
 
     pub(crate) fn restored(saved: Vec<(SourceId, Vec<u64>)>) -> Self {
@@ -113,9 +88,7 @@ impl Deliveries {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        let bytes =
-            |window: &Window| window.order.capacity() * size_of::<u64>() + window.known.allocation_size();
-        self.0.values().map(bytes).sum()
+        self.0.values().map(Window::memory).sum()
     }
 }
 
@@ -161,7 +134,7 @@ impl Positions {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::window::DELIVERIES_MAX, *};
 
     #[test]
     fn the_last_four_reports_are_known() {

@@ -402,6 +402,12 @@ impl Step<'_> {
                 continue;
             }
             let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
+            if let Some(compliant) = behavior.observe_as_before(slot, value) {
+                if let Some(recent) = self.recent.get_mut(usize::from(order)) {
+                    recent.push(at, value, compliant);
+                }
+                continue;
+            }
             late |= behavior.window.is_some() && slot.is_late(at);
             let (closed, own) = behavior.observe_number(slot, at, value, who);
             for point in [closed, own].iter().flatten() {
@@ -448,6 +454,12 @@ impl Step<'_> {
             }
             let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             let verdict = compliant(behavior);
+            if let Some(compliant) = behavior.observe_list_as_before(slot, verdict) {
+                if let Some(recent) = self.recent.get_mut(usize::from(order)) {
+                    recent.push(self.sink.op.at, whole.len() as f64, compliant);
+                }
+                continue;
+            }
             let point = behavior.observe_list(slot, self.sink.op.at, verdict, self.sink.op.who);
             let recent = self.recent.get_mut(usize::from(order));
             self.sink.point(order, behavior, recent, &point, Some(whole));
@@ -572,8 +584,8 @@ impl Step<'_> {
             AwsMetric::NumListeningUdpPorts,
             AwsMetric::NumEstablishedTcpConnections,
         ];
-        for (metric, number) in METRICS.into_iter().zip(row.numbers) {
-            if let Some(number) = number {
+        for (bit, (metric, number)) in METRICS.into_iter().zip(row.numbers).enumerate() {
+            if row.given >> bit & 1 != 0 {
                 self.number(metric, number as f64);
             }
         }

@@ -3,8 +3,10 @@
 //! Names and texts without escapes are borrowed from the report; others are decoded into
 //! a scratch buffer. Everything is checked, including what is stepped over.
 
+use std::net::Ipv4Addr;
+
 use super::{
-    DEPTH_MAX,
+    DEPTH_MAX, address,
     fault::{Fault, Reason, Step, quote},
     number::{self, Number},
     read::Source,
@@ -36,7 +38,7 @@ impl<'a> Source<'a> for Json<'a> {
         if let Err(error) = std::str::from_utf8(bytes) {
             return Err(Fault::new(Reason::Utf8, format!("byte {} is not UTF-8", error.valid_up_to())));
         }
-        let mut json = Self { rest: bytes, len: bytes.len(), scratch: Vec::new(), number: &[] };
+        let mut json = Self::unchecked(bytes);
         json.space();
         Ok(json)
     }
@@ -122,6 +124,13 @@ impl<'a> Source<'a> for Json<'a> {
         Ok(Some(self.string()?.unwrap_or(&self.scratch)))
     }
 
+    #[inline(always)]
+    fn v4_with_port(&mut self) -> Option<Ipv4Addr> {
+        let (address, rest) = address::quoted_v4_with_port(self.rest)?;
+        self.rest = rest;
+        Some(address)
+    }
+
     fn skip(&mut self) -> Step<()> {
         self.skip_nested(0)
     }
@@ -153,6 +162,16 @@ impl<'a> Source<'a> for Json<'a> {
 }
 
 impl<'a> Json<'a> {
+    /// At the first byte. That all of it is UTF-8, the caller has to find out.
+    pub(super) const fn unchecked(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, len: bytes.len(), scratch: Vec::new(), number: &[] }
+    }
+
+    /// What is not yet read.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Steps over white space.
     #[inline(always)]
     fn space(&mut self) {
@@ -306,7 +325,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    fn position(&self) -> usize {
+    pub(super) fn position(&self) -> usize {
         self.len - self.rest.len()
     }
 

@@ -40,8 +40,61 @@ impl Number {
 }
 
 /// Reads a number at the start of `bytes` by the grammar of JSON; gives it and what follows.
-#[inline]
+#[inline(always)]
 pub(super) fn parse(bytes: &[u8]) -> Option<(Number, &[u8])> {
+    match eight(bytes) {
+        Some((value, len @ 1..8)) => whole(bytes, value, len),
+        Some((high, 8)) => match bytes.get(8..).and_then(eight) {
+            Some((low, len @ 0..8)) => whole(bytes, high * TENS.get(len)? + low, 8 + len),
+            _ => one_by_one(bytes),
+        },
+        _ => one_by_one(bytes),
+    }
+}
+
+/// A number that begins with `len` digits, of the value `value`.
+#[inline(always)]
+fn whole(bytes: &[u8], value: u64, len: usize) -> Option<(Number, &[u8])> {
+    let rest = bytes.get(len..)?;
+    match (bytes, rest) {
+        ([b'0', ..], _) if len > 1 => None,
+        (_, [b'.' | b'e' | b'E', ..]) => general(bytes),
+        _ => Some((Number::Whole(value), rest)),
+    }
+}
+
+const TENS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
+/// The value and number of the digits that `bytes` begins with, eight at most; nothing of what is
+/// shorter than eight bytes.
+#[inline(always)]
+pub(super) fn eight(bytes: &[u8]) -> Option<(u64, usize)> {
+    let word = u64::from_le_bytes(*bytes.first_chunk()?);
+    // The lowest mark is exact: below it nothing carries or borrows.
+    let others = (word.wrapping_add(ONES * 0x46) | word.wrapping_sub(ONES * u64::from(b'0'))) & (ONES * 0x80);
+    let len = others.trailing_zeros() as usize / 8;
+    Some((value_of(word, len), len))
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// The value of the first `len` bytes of `word`, which are digits, the lowest byte first: pairs of
+/// digits, then pairs of pairs, then both halves at once.
+#[inline(always)]
+pub(super) const fn value_of(word: u64, len: usize) -> u64 {
+    // By no more than 63 at a time, so that no digit at all is 0.
+    #[expect(clippy::cast_possible_truncation, reason = "at most eight")]
+    let unused = 8 * (8 - len as u32);
+    let digits = ((word & (ONES * 0x0f)) << (unused / 2)) << (unused / 2);
+    let pairs = digits.wrapping_mul(10) + (digits >> 8);
+    const LOW: u64 = 0x0000_00ff_0000_00ff;
+    let high = (pairs & LOW).wrapping_mul(100 + (1_000_000 << 32));
+    let low = (pairs >> 16 & LOW).wrapping_mul(1 + (10_000 << 32));
+    high.wrapping_add(low) >> 32
+}
+
+/// As [`parse`], digit by digit.
+fn one_by_one(bytes: &[u8]) -> Option<(Number, &[u8])> {
     /// So many digits cannot exceed a `u64`.
     const DIGITS_MAX: usize = 19;
     let mut rest = bytes;
@@ -126,6 +179,26 @@ mod tests {
             let found = parse(text.as_bytes());
             assert_eq!(found, expected.map(|(number, rest)| (number, rest.as_bytes())), "{text}");
         }
+    }
+
+    #[test]
+    fn many_digits_at_once_are_the_same_number() {
+        for len in 1..=21_usize {
+            for first in ["1", "9", "10", "0"] {
+                let digits: String =
+                    first.chars().chain("2345678901234567890123".chars()).take(len).collect();
+                for tail in
+                    ["", ",", "}         ", ".5        ", "e2  ", "\u{ff}\u{ff}\u{ff}\u{ff}", "/:;//////"]
+                {
+                    let text = format!("{digits}{tail}");
+                    assert_eq!(parse(text.as_bytes()), one_by_one(text.as_bytes()), "{text}");
+                }
+            }
+        }
+        assert!(
+            (0..=8).all(|len| value_of(u64::from_le_bytes(*b"98765432"), len)
+                == 98_765_432 / 10_u64.pow(8 - len as u32))
+        );
     }
 
     #[test]

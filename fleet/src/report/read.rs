@@ -1,6 +1,11 @@
 //! Reads the document, over either encoding, into a [`ReportBuf`].
 
-use std::{fmt, marker::PhantomData, net::IpAddr, ops::RangeInclusive};
+use std::{
+    fmt,
+    marker::PhantomData,
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+};
 
 use super::{
     CUSTOM_METRICS_MAX, CustomMetric, CustomValue, LIST_ITEMS_MAX, ReportBuf, address,
@@ -36,6 +41,15 @@ pub(super) trait Source<'a>: Sized {
     fn number(&mut self) -> Step<Option<Number>>;
     /// Reads a text, in valid UTF-8.
     fn text(&mut self) -> Step<Option<&[u8]>>;
+    /// Steps over a text that is an IPv4 address with a port, if that is seen at a glance. Only for
+    /// speed: `text` gives the same text.
+    #[inline(always)]
+    fn v4_with_port(&mut self) -> Option<Ipv4Addr> {
+        None
+    }
+    /// Hears what is being read. Only for who wants to know it again (`record`).
+    #[inline(always)]
+    fn note(&mut self, _note: Note) {}
     /// Steps over any well-formed value.
     fn skip(&mut self) -> Step<()>;
     /// Checks that nothing follows the document.
@@ -44,6 +58,71 @@ pub(super) trait Source<'a>: Sized {
     fn describe(&self) -> String;
     /// The number that was read last, as a message shows it.
     fn describe_number(&self) -> String;
+}
+
+/// A value that differs from report to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Field {
+    ReportId,
+    BytesIn,
+    BytesOut,
+    PacketsIn,
+    PacketsOut,
+    TcpTotal,
+    UdpTotal,
+    ConnectionsTotal,
+    TcpPort,
+    UdpPort,
+    LocalPort,
+    RemoteAddress,
+    /// A text that is checked, not kept; mostly the same in all reports.
+    Text,
+    /// The value of an unknown member.
+    Skipped,
+    /// All custom metrics.
+    Custom,
+    /// No value: the end of the report.
+    End,
+}
+
+/// A list of a report, as a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum List {
+    TcpPorts = 1,
+    UdpPorts = 2,
+    RemoteAddresses = 4,
+}
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    /// An object begins.
+    Enter,
+    /// The member with this number comes, with a value or null.
+    Member(usize),
+    /// It has a value.
+    Value,
+    /// The object ends.
+    Leave,
+    /// A list is there.
+    Began(List),
+    /// A value begins.
+    Field(Field),
+    /// The value ends.
+    Done,
+    /// Something that members and values do not tell.
+    Odd,
+}
+
+/// Reads a value that differs from report to report.
+#[inline(always)]
+fn vary<'a, S: Source<'a>, T>(source: &mut S, field: Field, read: impl FnOnce(&mut S) -> Step<T>) -> Step<T> {
+    source.note(Note::Field(field));
+    let value = read(source)?;
+    source.note(Note::Done);
+    Ok(value)
 }
 
 /// The members that an object may have. Written out by [`members`] so that names are
@@ -117,7 +196,9 @@ impl<F, M: Members> Object<F, M> {
     /// Enters an object, or says what is there instead.
     #[inline(always)]
     fn open<'a, S: Source<'a, Frame = F>>(source: &mut S, _members: M) -> Step<Self> {
-        Ok(Self { frame: open_object(source)?, seen: 0, members: PhantomData })
+        let frame = open_object(source)?;
+        source.note(Note::Enter);
+        Ok(Self { frame, seen: 0, members: PhantomData })
     }
 
     /// The number of the next known member that has a value, which is to be read next.
@@ -129,17 +210,22 @@ impl<F, M: Members> Object<F, M> {
                 None => match source.name(&mut self.frame)?.map(M::find) {
                     Some(Some(member)) => member,
                     Some(None) => {
-                        source.skip()?;
+                        vary(source, Field::Skipped, S::skip)?;
                         continue;
                     }
-                    None => return Ok(None),
+                    None => {
+                        source.note(Note::Leave);
+                        return Ok(None);
+                    }
                 },
             };
             if self.seen & (1 << member) != 0 {
                 return Err(twice()).at(self.long(member));
             }
             self.seen |= 1 << member;
+            source.note(Note::Member(member));
             if !source.null()? {
+                source.note(Note::Value);
                 return Ok(Some(member));
             }
         }
@@ -173,7 +259,7 @@ pub(super) fn report<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> 
         match member {
             0 => header(source, out).map(|()| has_header = true),
             1 => metrics(source, out).map(|()| has_block = true),
-            _ => custom_metrics(source, out).map(|()| has_block = true),
+            _ => vary(source, Field::Custom, |source| custom_metrics(source, out)).map(|()| has_block = true),
         }
         .at(object.long(member))?;
     }
@@ -213,7 +299,8 @@ fn header<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<()> {
     let mut object = Object::open(source, Header)?;
     while let Some(member) = object.next(source)? {
         match member {
-            0 => whole(source, 1..=u64::MAX).map(|id| (out.report_id, has_id) = (id, true)),
+            0 => vary(source, Field::ReportId, |source| whole(source, 1..=u64::MAX))
+                .map(|id| (out.report_id, has_id) = (id, true)),
             _ => version(source).map(|()| has_version = true),
         }
         .at(object.long(member))?;
@@ -261,13 +348,14 @@ fn metrics<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<()> {
 fn network_stats<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<()> {
     let mut object = Object::open(source, NetworkStats)?;
     while let Some(member) = object.next(source)? {
-        let counter = match member {
-            0 => &mut out.bytes_in,
-            1 => &mut out.bytes_out,
-            2 => &mut out.packets_in,
-            _ => &mut out.packets_out,
+        let (counter, field) = match member {
+            0 => (&mut out.bytes_in, Field::BytesIn),
+            1 => (&mut out.bytes_out, Field::BytesOut),
+            2 => (&mut out.packets_in, Field::PacketsIn),
+            _ => (&mut out.packets_out, Field::PacketsOut),
         };
-        *counter = Some(whole(source, 0..=u64::MAX).at(object.long(member))?);
+        let number = vary(source, field, |source| whole(source, 0..=u64::MAX));
+        *counter = Some(number.at(object.long(member))?);
     }
     Ok(())
 }
@@ -283,7 +371,10 @@ fn listening_ports<'a, S: Source<'a>>(
     while let Some(member) = object.next(source)? {
         match member {
             0 => port_list(source, ports, udp).map(|found| length = Some(found)),
-            _ => whole(source, 0..=u64::MAX).map(|found| total = Some(found)),
+            _ => vary(source, if udp { Field::UdpTotal } else { Field::TcpTotal }, |source| {
+                whole(source, 0..=u64::MAX)
+            })
+            .map(|found| total = Some(found)),
         }
         .at(object.long(member))?;
     }
@@ -305,18 +396,22 @@ enum Length {
 
 fn port_list<'a, S: Source<'a>>(source: &mut S, ports: &mut Vec<u16>, udp: bool) -> Step<Length> {
     let mut zero_at = None;
+    source.note(Note::Began(if udp { List::UdpPorts } else { List::TcpPorts }));
     let items = each_item(source, |source, index| {
-        match port_item(source)? {
+        match port_item(source, udp)? {
             Some(0) if udp && index == 0 => zero_at = Some(index),
             Some(0) => return Err(zero_port()).at("port"),
             Some(port) => ports.push(port),
-            None => {}
+            None => source.note(Note::Odd),
         }
         Ok(())
     })?;
     match zero_at {
         None => Ok(Length::Items(items)),
-        Some(_) if items == 1 => Ok(Length::Phantom),
+        Some(_) if items == 1 => {
+            source.note(Note::Odd);
+            Ok(Length::Phantom)
+        }
         Some(index) => Err(zero_port()).at("port").at_index(index),
     }
 }
@@ -328,13 +423,14 @@ fn zero_port() -> Box<Fault> {
 
 /// The port of an item of a port list, if it has one.
 #[inline]
-fn port_item<'a, S: Source<'a>>(source: &mut S) -> Step<Option<u16>> {
+fn port_item<'a, S: Source<'a>>(source: &mut S, udp: bool) -> Step<Option<u16>> {
     let mut port = None;
     let mut object = Object::open(source, PortItem)?;
     while let Some(member) = object.next(source)? {
         match member {
-            0 => any_text(source, "the name of an interface"),
-            _ => whole_port(source).map(|found| port = Some(found)),
+            0 => vary(source, Field::Text, |source| any_text(source, "the name of an interface")),
+            _ => vary(source, if udp { Field::UdpPort } else { Field::TcpPort }, whole_port)
+                .map(|found| port = Some(found)),
         }
         .at(object.long(member))?;
     }
@@ -343,7 +439,7 @@ fn port_item<'a, S: Source<'a>>(source: &mut S) -> Step<Option<u16>> {
 
 /// A port; 0 is for the caller to judge.
 #[inline(always)]
-fn whole_port<'a, S: Source<'a>>(source: &mut S) -> Step<u16> {
+pub(super) fn whole_port<'a, S: Source<'a>>(source: &mut S) -> Step<u16> {
     let Some(number) = source.number()? else {
         return Err(wrong_number(source, &(1..=65535)));
     };
@@ -367,9 +463,13 @@ fn established<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<(
     let mut object = Object::open(source, Established)?;
     while let Some(member) = object.next(source)? {
         match member {
-            0 => each_item(source, |source, _| connection(source).map(|address| addresses.push(address)))
-                .map(|found| items = Some(found)),
-            _ => whole(source, 0..=u64::MAX).map(|found| total = Some(found)),
+            0 => {
+                source.note(Note::Began(List::RemoteAddresses));
+                each_item(source, |source, _| connection(source).map(|address| addresses.push(address)))
+                    .map(|found| items = Some(found))
+            }
+            _ => vary(source, Field::ConnectionsTotal, |source| whole(source, 0..=u64::MAX))
+                .map(|found| total = Some(found)),
         }
         .at(object.long(member))?;
     }
@@ -385,9 +485,9 @@ fn connection<'a, S: Source<'a>>(source: &mut S) -> Step<IpAddr> {
     let mut object = Object::open(source, Connection)?;
     while let Some(member) = object.next(source)? {
         match member {
-            0 => any_text(source, "the name of an interface"),
-            1 => whole(source, 0..=65535).map(|_| ()),
-            _ => remote_address(source).map(|found| address = Some(found)),
+            0 => vary(source, Field::Text, |source| any_text(source, "the name of an interface")),
+            1 => vary(source, Field::LocalPort, |source| whole(source, 0..=65535)).map(|_| ()),
+            _ => vary(source, Field::RemoteAddress, remote_address).map(|found| address = Some(found)),
         }
         .at(object.long(member))?;
     }
@@ -397,7 +497,10 @@ fn connection<'a, S: Source<'a>>(source: &mut S) -> Step<IpAddr> {
 const REMOTE: &str = "`IPv4:port` or `[IPv6]:port` with a port from 1 to 65535";
 
 #[inline]
-fn remote_address<'a, S: Source<'a>>(source: &mut S) -> Step<IpAddr> {
+pub(super) fn remote_address<'a, S: Source<'a>>(source: &mut S) -> Step<IpAddr> {
+    if let Some(address) = source.v4_with_port() {
+        return Ok(address.into());
+    }
     let Some(text) = source.text()? else {
         return Err(Fault::found(Reason::Type, &source.describe(), REMOTE));
     };
@@ -407,7 +510,7 @@ fn remote_address<'a, S: Source<'a>>(source: &mut S) -> Step<IpAddr> {
     }
 }
 
-fn custom_metrics<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<()> {
+pub(super) fn custom_metrics<'a, S: Source<'a>>(source: &mut S, out: &mut ReportBuf) -> Step<()> {
     let mut frame = open_object(source)?;
     loop {
         let start = out.text.len();
@@ -536,7 +639,9 @@ fn each_item<'a, S: Source<'a>>(
             let message = format!("it is one item too many; allowed are up to {LIST_ITEMS_MAX}");
             return Err(Fault::new(Reason::Limit, message)).at_index(index);
         }
-        if !source.null()? {
+        if source.null()? {
+            source.note(Note::Odd);
+        } else {
             read(source, index).at_index(index)?;
             items += 1;
         }
@@ -546,7 +651,7 @@ fn each_item<'a, S: Source<'a>>(
 }
 
 #[inline(always)]
-fn whole<'a, S: Source<'a>>(source: &mut S, range: RangeInclusive<u64>) -> Step<u64> {
+pub(super) fn whole<'a, S: Source<'a>>(source: &mut S, range: RangeInclusive<u64>) -> Step<u64> {
     let Some(number) = source.number()? else {
         return Err(wrong_number(source, &range));
     };
@@ -572,7 +677,7 @@ fn check_finite<'a, S: Source<'a>>(source: &S, number: Number) -> Step<f64> {
 }
 
 #[inline(always)]
-fn any_text<'a, S: Source<'a>>(source: &mut S, allowed: &str) -> Step<()> {
+pub(super) fn any_text<'a, S: Source<'a>>(source: &mut S, allowed: &str) -> Step<()> {
     match source.text()? {
         Some(_) => Ok(()),
         None => Err(Fault::found(Reason::Type, &source.describe(), allowed)),

@@ -10,6 +10,7 @@ mod document;
 mod reference;
 #[cfg(test)]
 mod report_errors;
+mod report_layouts;
 #[cfg(test)]
 mod report_properties;
 #[cfg(test)]

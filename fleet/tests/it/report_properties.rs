@@ -1,6 +1,8 @@
 //! The decoders against the slow reference, and against anything at all.
 
-use fleet::report::{CustomValue, ReportBuf, decode_cbor, decode_json, fuzz_cbor, fuzz_json};
+use std::cell::RefCell;
+
+use fleet::report::{CustomValue, JsonDecoder, ReportBuf, decode_cbor, decode_json, fuzz_cbor, fuzz_json};
 use proptest::prelude::*;
 
 use crate::{
@@ -115,6 +117,27 @@ fn snap(out: &mut ReportBuf, expected: &ReportBuf) {
     }
 }
 
+thread_local! {
+    /// One that has seen all reports of the thread's cases before.
+    static DECODER: RefCell<JsonDecoder> = RefCell::default();
+}
+
+/// Decoders that have seen other reports, and this one, say the same to the letter.
+fn check_decoder(bytes: &[u8], base: &str) {
+    let mut fresh = JsonDecoder::default();
+    fresh.decode(base.as_bytes(), &mut ReportBuf::default()).unwrap();
+    let mut expected = ReportBuf::default();
+    let verdict = decode_json(bytes, &mut expected);
+    for _ in 0..2 {
+        let mut out = ReportBuf::default();
+        assert_eq!(fresh.decode(bytes, &mut out), verdict);
+        assert_eq!(out, expected);
+        let result = DECODER.with_borrow_mut(|decoder| decoder.decode(bytes, &mut out));
+        assert_eq!(result, verdict);
+        assert_eq!(out, expected);
+    }
+}
+
 /// Both agree on whether the report is accepted, and on what it says.
 fn check_json(bytes: &[u8]) {
     let mut out = ReportBuf::default();
@@ -140,7 +163,9 @@ proptest! {
 
     #[test]
     fn json_is_read_as_the_reference_reads_it(document in changed()) {
-        check_json(document.to_json().as_bytes());
+        let text = document.to_json();
+        check_json(text.as_bytes());
+        ALL.iter().for_each(|base| check_decoder(text.as_bytes(), base));
     }
 
     #[test]
@@ -163,6 +188,7 @@ proptest! {
         let piece = PIECES.get(piece).map_or(&b",:{}[]\"\\\x00 \xff"[piece % 11..][..1], |piece| piece.as_bytes());
         text.splice(at..text.len().min(at + cut), piece.iter().copied());
         check_json(&text);
+        check_decoder(&text, ALL[base]);
     }
 
     #[test]
@@ -175,6 +201,7 @@ proptest! {
             text[at] = byte;
         }
         check_json(&text);
+        check_decoder(&text, ALL[base]);
     }
 
     #[test]
