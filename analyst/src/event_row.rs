@@ -48,6 +48,7 @@ pub(crate) fn row<'a>(event: &'a Event<'_>, base: EventRow<'a>) -> EventRow<'a> 
                 ConnectionErrorKind::Protocol => "protocol",
                 ConnectionErrorKind::TooMany => "too-many",
                 ConnectionErrorKind::NoConnect => "no-connect",
+                ConnectionErrorKind::TlsSetup => "tls-setup",
             };
             EventRow { kind: "connection-error", address: *ip, reason: Some(reason), ..base }
         }

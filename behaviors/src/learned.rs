@@ -14,6 +14,7 @@ pub mod count;
 pub mod flapping;
 pub mod known;
 pub mod level;
+pub mod peers;
 pub mod scale;
 pub mod season;
 pub mod silence;
@@ -33,6 +34,7 @@ use self::{
     count::{CountModel, Counts},
     flapping::Flapping,
     known::KnownSet,
+    peers::{Peers, Prior},
     scale::Scale,
     season::Season,
     silence::Silence,
@@ -78,6 +80,10 @@ pub enum LearnedFrom {
     Habit,
     /// The values known so far; the limit is their number.
     KnownValues,
+    /// The values that the thing's group is known for.
+    GroupValues,
+    /// The values that the fleet is known for.
+    FleetValues,
 }
 
 impl Learned {
@@ -131,12 +137,23 @@ impl Learned {
         }
     }
 
-    /// The value above which the window at `start` violates, whatever else comes.
+    /// Whose level stands in for the entity's own in the window at `start`, because that is still learnt.
     #[must_use]
     #[inline]
-    pub fn bound_above(&self, words: &[u32], start: Timestamp) -> Option<f64> {
+    pub fn warm_up(&self, words: &[u32], start: Timestamp) -> Option<Peers> {
         match self {
-            Self::Baseline(rule) => rule.bound_above(words, start),
+            Self::Baseline(rule) => rule.warm_up.filter(|_| rule.is_learning(words, start)),
+            _ => None,
+        }
+    }
+
+    /// The value above which the window at `start` violates, whatever else comes. `prior` is that of
+    /// [`Learned::warm_up`].
+    #[must_use]
+    #[inline]
+    pub fn bound_above(&self, words: &[u32], start: Timestamp, prior: Option<&Prior>) -> Option<f64> {
+        match self {
+            Self::Baseline(rule) => rule.bound_above(words, start, prior),
             Self::Counts(rule) => rule.bound_above(words),
             Self::Known(_) | Self::Silence(_) | Self::Absence(_) | Self::Flapping(_) | Self::Clock(_) => None,
         }
@@ -150,9 +167,10 @@ impl Learned {
         start: Timestamp,
         value: f64,
         in_alarm: bool,
+        prior: Option<&Prior>,
     ) -> Option<(f64, Verdict)> {
         match self {
-            Self::Baseline(rule) => Some((value, rule.judge(words, start, value, in_alarm))),
+            Self::Baseline(rule) => Some((value, rule.judge(words, start, value, in_alarm, prior))),
             Self::Counts(rule) => Some((value, rule.judge(words, value, in_alarm))),
             Self::Clock(rule) => Some(rule.observe(words, start, value)),
             Self::Known(_) | Self::Silence(_) | Self::Absence(_) | Self::Flapping(_) => None,
@@ -186,7 +204,13 @@ impl Learned {
                 },
             },
             Self::Counts(_) => LimitSource::Learned { from: LearnedFrom::Rate },
-            Self::Known(_) => LimitSource::Learned { from: LearnedFrom::KnownValues },
+            Self::Known(rule) => LimitSource::Learned {
+                from: match rule.of {
+                    None => LearnedFrom::KnownValues,
+                    Some(Peers::Group) => LearnedFrom::GroupValues,
+                    Some(Peers::Fleet) => LearnedFrom::FleetValues,
+                },
+            },
             Self::Silence(Silence::Habit(_)) => LimitSource::Learned { from: LearnedFrom::Habit },
             Self::Silence(Silence::Fixed(_)) | Self::Absence(_) | Self::Flapping(_) | Self::Clock(_) => {
                 LimitSource::Fixed
@@ -264,6 +288,9 @@ fn baseline_text(f: &mut fmt::Formatter<'_>, rule: &Baseline) -> fmt::Result {
     if rule.ignore_below > f64::NEG_INFINITY {
         write!(f, ", ignores below {}", rule.ignore_below)?;
     }
+    if let Some(peers) = rule.warm_up {
+        write!(f, ", until then that of its {}", peers.name())?;
+    }
     if rule.learn_in_alarm { Ok(()) } else { f.write_str(", not in alarm") }
 }
 
@@ -273,6 +300,9 @@ fn known_text(f: &mut fmt::Formatter<'_>, rule: &KnownSet) -> fmt::Result {
     write!(f, "at most {capacity}, prefixes {v4_prefix} and {v6_prefix}")?;
     if let Some(levels) = rule.topic_levels {
         write!(f, ", {levels} topic levels")?;
+    }
+    if let Some(peers) = rule.of {
+        write!(f, ", of the whole {}", peers.name())?;
     }
     f.write_str(if *remember { ", each new one once" } else { ", new ones always" })
 }

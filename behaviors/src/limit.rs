@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{learned::LearnedFrom, statistic::Statistic};
+use crate::{
+    learned::{LearnedFrom, peers::Peers},
+    statistic::Statistic,
+};
 
 /// The bounds that a compliant number stays between, as they were when it was judged. A criterion
 /// that asks for less than 10 has the high bound 10 and no low one; whether the bound itself is
@@ -36,6 +39,13 @@ pub enum LimitSource {
     Learned {
         /// What of it.
         from: LearnedFrom,
+    },
+    /// The usual level of other things, because the entity's own is still learnt.
+    Peers {
+        /// Which ones.
+        of: Peers,
+        /// How many things it was taken of.
+        things: u64,
     },
 }
 

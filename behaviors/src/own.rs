@@ -30,9 +30,11 @@ pub enum OwnMetric {
     /// A session that ended within a minute after it began.
     Flaps,
     /// Percentage of the things that are not connected, of those that were since their broker began;
-    /// told of twenty things or more.
+    /// told of twenty things or more. A thing counts while it is connected, and afterwards if a session of
+    /// it ever lasted five minutes: what comes for a moment only is not missed when it goes.
     DisconnectedThings,
-    /// A TLS handshake that failed, or a session that TLS ended.
+    /// A TLS handshake that failed, a session that TLS ended, or a part of its TLS configuration that the
+    /// broker could not load.
     TlsFailures,
     /// A peer broke the protocol, before it had a session or within one.
     ProtocolErrors,
@@ -41,11 +43,16 @@ pub enum OwnMetric {
     ConnectionErrors,
     /// The broker started.
     BrokerStarts,
+    /// A refused login or a failed connection from a public address from which no thing had a session,
+    /// as far as is known: somebody who looks what answers there. Public is what is not set apart for
+    /// use within networks (RFC 1918, 3927, 4193, 6598) or hosts. An address that the source is not sure
+    /// of does not count.
+    Probes,
 }
 
 impl OwnMetric {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Takeovers,
         Self::AddressChanges,
         Self::NewThings,
@@ -60,6 +67,7 @@ impl OwnMetric {
         Self::ProtocolErrors,
         Self::ConnectionErrors,
         Self::BrokerStarts,
+        Self::Probes,
     ];
 
     /// What all their names begin with.
@@ -83,6 +91,7 @@ impl OwnMetric {
             Self::ProtocolErrors => "fleetward:protocol-errors",
             Self::ConnectionErrors => "fleetward:connection-errors",
             Self::BrokerStarts => "fleetward:broker-starts",
+            Self::Probes => "fleetward:probes",
         }
     }
 
@@ -102,6 +111,7 @@ impl OwnMetric {
             Self::TlsFailures | Self::ProtocolErrors => &[Fact::Sessions, Fact::ConnectionErrors],
             Self::ConnectionErrors => &[Fact::ConnectionErrors],
             Self::BrokerStarts => &[Fact::BrokerStarts],
+            Self::Probes => &[Fact::AuthFailures, Fact::ConnectionErrors],
         }
     }
 

@@ -23,7 +23,12 @@ use crate::{
     allow::AllowList,
     criterion::{Criterion, NumberOperator, ValueKind},
     dimension::{Dimensions, Mask, Narrowed},
-    learned::{Learned, absence::Reasons},
+    learned::{
+        Learned,
+        absence::Reasons,
+        known::KnownSet,
+        peers::{PeerGroup, Peers},
+    },
     limit::{Limit, LimitSource},
     own::OwnMetric,
     statistic::Statistic,
@@ -321,6 +326,24 @@ pub struct Behavior {
 impl Behavior {
     /// Whether it learns the topics of messages.
     #[must_use]
+    pub fn warm_up(&self) -> Option<Peers> {
+        match self.learned() {
+            Some(Learned::Baseline(rule)) => rule.warm_up,
+            _ => None,
+        }
+    }
+
+    /// The set of values that a group is known for together, if it has one.
+    #[must_use]
+    pub fn known_together(&self) -> Option<(&KnownSet, Peers)> {
+        match self.learned() {
+            Some(Learned::Known(rule)) => rule.of.map(|of| (rule, of)),
+            _ => None,
+        }
+    }
+
+    /// Whether it learns the topics of messages.
+    #[must_use]
     pub fn learns_topics(&self) -> bool {
         let sent = matches!(self.metric, MetricKey::Aws(AwsMetric::NumMessagesSent));
         sent && matches!(self.test, Test::Learned(Learned::Known(_)))
@@ -414,13 +437,13 @@ impl Behavior {
 const METRICS: usize = AwsMetric::ALL.len();
 /// The metrics of AWS are before ours.
 const FIRST_OWN_BIT: u32 = AwsMetric::DestinationIpAddresses as u32 + 1;
-const _: () = assert!(FIRST_OWN_BIT as usize == METRICS && BITS <= 32);
-/// Metrics that brokers tell of: a set of them fits into 32 bits.
+const _: () = assert!(FIRST_OWN_BIT as usize == METRICS && BITS <= 64);
+/// Metrics that brokers tell of: a set of them fits into 64 bits.
 const BITS: usize = METRICS + OwnMetric::ALL.len();
 
 /// Behaviors in the order of profile name, then of the profile, those without a slot after the
 /// others; and who listens to what.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BehaviorSet {
     behaviors: Vec<Arc<Behavior>>,
     by_metric: [Vec<u16>; BITS],
@@ -435,6 +458,16 @@ pub struct BehaviorSet {
     words: Vec<u32>,
     /// Behaviors that need a slot: they come first.
     slots: usize,
+    /// Behaviors whose levels stand in for those of new things.
+    warm: Vec<u16>,
+    /// The group of the things that have this set, where that matters.
+    group: PeerGroup,
+}
+
+impl Default for BehaviorSet {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl BehaviorSet {
@@ -447,7 +480,7 @@ impl BehaviorSet {
         behaviors.truncate(Self::BEHAVIORS_MAX);
         behaviors.sort_by_key(|behavior| !behavior.needs_slot());
         let slots = behaviors.iter().filter(|behavior| behavior.needs_slot()).count();
-        let mut by_metric: [Vec<u16>; BITS] = Default::default();
+        let mut by_metric: [Vec<u16>; BITS] = std::array::from_fn(|_| Vec::new());
         let mut by_custom: BTreeMap<Arc<str>, Vec<u16>> = BTreeMap::new();
         let mut by_window: BTreeMap<u32, Vec<u16>> = BTreeMap::new();
         let mut narrowed = Vec::new();
@@ -476,7 +509,34 @@ impl BehaviorSet {
         }
         let (windows, by_window) = by_window.into_iter().unzip();
         let by_custom = by_custom.into_iter().collect();
-        Self { behaviors, by_metric, narrowed, by_custom, windows, by_window, of_sessions, words, slots }
+        let warm = (0_u16..).zip(&behaviors).filter(|(_, own)| own.warm_up().is_some()).map(|(at, _)| at);
+        let (warm, group) = (warm.collect(), PeerGroup::FLEET);
+        Self {
+            behaviors,
+            by_metric,
+            narrowed,
+            by_custom,
+            windows,
+            by_window,
+            of_sessions,
+            words,
+            slots,
+            warm,
+            group,
+        }
+    }
+
+    /// The group that the things of this set learn with; the fleet if they have none or learn by
+    /// themselves.
+    #[must_use]
+    pub const fn group(&self) -> PeerGroup {
+        self.group
+    }
+
+    /// Indices of the behaviors whose levels stand in for those of new things, and their windows, seconds.
+    #[must_use]
+    pub fn warm(&self) -> &[u16] {
+        &self.warm
     }
 
     /// Slots that an entity needs, for the first behaviors of the set.
@@ -559,7 +619,7 @@ impl BehaviorSet {
 
     /// The metrics that behaviors listen to, by bit.
     #[must_use]
-    pub fn bits(&self) -> u32 {
+    pub fn bits(&self) -> u64 {
         self.behaviors
             .iter()
             .filter_map(|behavior| behavior.metric.bit())
@@ -611,7 +671,7 @@ pub struct Group {
     /// The behaviors.
     pub set: BehaviorSet,
     /// Metrics that they listen to, by bit.
-    pub bits: u32,
+    pub bits: u64,
 }
 
 /// All profiles compiled. An immutable value to its users: sets are made when they are first
@@ -622,16 +682,20 @@ pub struct Compiled {
     windows: Vec<u32>,
     /// Window lengths of behaviors that compare with a percentile.
     statistical: Vec<u32>,
+    /// Lengths of the periods after which all put together what they have learnt.
+    pooled: Vec<u32>,
+    /// Profiles whose behaviors learn with the group, by part.
+    by_group: Vec<bool>,
     dimensions: Dimensions,
     groups: Vec<Group>,
     /// Metrics that groups listen to, by bit.
-    group_bits: u32,
+    group_bits: u64,
     /// Metrics of our own that behaviors of things listen to, by bit.
-    own_bits: u32,
+    own_bits: u64,
     allowed: Option<AllowList>,
     /// Whether a dimension narrows the address that a message came from.
     addresses_narrowed: bool,
-    interned: Mutex<BTreeMap<Vec<u16>, SetId>>,
+    interned: Mutex<BTreeMap<(Vec<u16>, PeerGroup), SetId>>,
     sets: Shelf,
     overflowed: AtomicU64,
 }
@@ -639,6 +703,12 @@ pub struct Compiled {
 /// Most sets that are kept. Only so many different combinations of profiles can be told apart;
 /// a thing with yet another one gets the empty set, and is counted.
 pub const SETS_MAX: usize = 65_536;
+
+/// Room among them that sets of groups leave to the others.
+const GROUPLESS_SETS: usize = 4_096;
+
+/// How often values that a group is known for are put together, seconds: the usual grid of windows.
+pub const POOL_SECS: u32 = 300;
 
 const EMPTY: SetId = SetId(0);
 
@@ -657,7 +727,16 @@ impl Compiled {
             parts.iter().flat_map(lists).flatten()
         };
         let all: Vec<Arc<Behavior>> = all().collect();
-        let windows = distinct(all.iter().filter_map(|behavior| behavior.window));
+        let together = all.iter().any(|behavior| behavior.known_together().is_some());
+        let period = together.then_some(POOL_SECS);
+        let windows = distinct(all.iter().filter_map(|behavior| behavior.window).chain(period));
+        let warm = all.iter().filter(|behavior| behavior.warm_up().is_some());
+        let pooled = distinct(warm.filter_map(|behavior| behavior.window).chain(period));
+        let grouped = |behavior: &Arc<Behavior>| {
+            let known = behavior.known_together().map(|(_, of)| of);
+            [behavior.warm_up(), known].contains(&Some(Peers::Group))
+        };
+        let by_group = parts.iter().map(|part| part.of_things.iter().any(grouped)).collect();
         let percentile = |behavior: &&Arc<Behavior>| matches!(behavior.test, Test::Percentile { .. });
         let statistical = distinct(all.iter().filter(percentile).filter_map(|behavior| behavior.window));
         let used = all.iter().any(|behavior| behavior.narrowed.is_some());
@@ -669,11 +748,13 @@ impl Compiled {
             all.iter().any(|behavior| behavior.narrowed.is_some() && behavior.metric == address);
         let sets = Shelf::default();
         sets.put(EMPTY.0, BehaviorSet::default());
-        let interned = Mutex::new(BTreeMap::from([(Vec::new(), EMPTY)]));
+        let interned = Mutex::new(BTreeMap::from([((Vec::new(), PeerGroup::FLEET), EMPTY)]));
         Self {
             parts,
             windows,
             statistical,
+            pooled,
+            by_group,
             dimensions,
             group_bits: groups.iter().fold(0, |bits, group| bits | group.bits),
             groups,
@@ -692,7 +773,11 @@ impl Compiled {
         let applying = (0_u16..).zip(&self.parts);
         let applying = applying.filter(|(_, part)| !part.of_things.is_empty() || !part.collected.is_empty());
         let applying = applying.filter(|(_, part)| part.targets.iter().any(|t| holds(t, thing, registry)));
-        self.intern(applying.map(|(index, _)| index).collect())
+        let profiles: Vec<u16> = applying.map(|(index, _)| index).collect();
+        let by_group = |index: &u16| self.by_group.get(usize::from(*index)) == Some(&true);
+        let group = registry.things.get(thing).and_then(|thing| thing.groups.first());
+        let group = group.filter(|_| profiles.iter().any(by_group)).map(PeerGroup::named);
+        self.intern((profiles, group.unwrap_or_default()))
     }
 
     /// Behaviors that count by something else than by thing, of all profiles that have a target.
@@ -703,13 +788,13 @@ impl Compiled {
 
     /// Metrics that [`Compiled::groups`] listen to, by bit.
     #[must_use]
-    pub const fn group_bits(&self) -> u32 {
+    pub const fn group_bits(&self) -> u64 {
         self.group_bits
     }
 
     /// Metrics of our own that behaviors of things listen to, by bit.
     #[must_use]
-    pub const fn own_bits(&self) -> u32 {
+    pub const fn own_bits(&self) -> u64 {
         self.own_bits
     }
 
@@ -736,6 +821,12 @@ impl Compiled {
     #[must_use]
     pub fn is_statistical(&self, secs: u32) -> bool {
         self.statistical.binary_search(&secs).is_ok()
+    }
+
+    /// Whether all put together what they have learnt at the ends of windows of `secs` seconds.
+    #[must_use]
+    pub fn is_pooled(&self, secs: u32) -> bool {
+        self.pooled.binary_search(&secs).is_ok()
     }
 
     /// The dimensions; none if no behavior uses one.
@@ -767,13 +858,24 @@ impl Compiled {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    fn intern(&self, profiles: Vec<u16>) -> SetId {
+    /// The set of these profiles for things of this group. Of more groups than there is room for, the
+    /// things learn with the fleet.
+    fn intern(&self, key: (Vec<u16>, PeerGroup)) -> SetId {
         let mut interned = self.interned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&id) = interned.get(&profiles) {
+        if let Some(&id) = interned.get(&key) {
             return id;
         }
+        let (profiles, group) = &key;
         let id = match u32::try_from(interned.len()) {
-            Ok(next) if interned.len() < SETS_MAX => SetId(next),
+            Ok(next)
+                if interned.len() < SETS_MAX - usize::from(*group != PeerGroup::FLEET) * GROUPLESS_SETS =>
+            {
+                SetId(next)
+            }
+            _ if *group != PeerGroup::FLEET => {
+                drop(interned);
+                return self.intern((key.0, PeerGroup::FLEET));
+            }
             _ => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
                 return EMPTY;
@@ -782,8 +884,8 @@ impl Compiled {
         let parts = || profiles.iter().filter_map(|&index| self.parts.get(usize::from(index)));
         let mut behaviors: Vec<_> = parts().flat_map(|part| part.of_things.iter().cloned()).collect();
         behaviors.extend(each_once(parts().flat_map(|part| &part.collected)));
-        self.sets.put(id.0, BehaviorSet::new(behaviors));
-        interned.insert(profiles, id);
+        self.sets.put(id.0, BehaviorSet { group: *group, ..BehaviorSet::new(behaviors) });
+        interned.insert(key, id);
         id
     }
 }

@@ -152,7 +152,7 @@ pub(crate) struct KeyedRow {
     /// Index of the group of behaviors.
     pub(crate) group: u16,
     /// Metrics that it counts for.
-    pub(crate) bits: u32,
+    pub(crate) bits: u64,
     /// Size of a message, or a share.
     pub(crate) value: u32,
     /// Name, in [`Batch::keys`].

@@ -1,7 +1,7 @@
 //! The fold as plain synchronous code: records in, transitions out. Replay and tests use it; the
 //! threaded [`crate::runner`] runs the very same front and shards.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fleet::{event::Event, ids::GroupName, time::Timestamp};
 
@@ -114,19 +114,18 @@ impl Engine {
         let Self { shards, batch, out, .. } = self;
         let mut from = vec![0; shards.len()];
         loop {
-            let (mut all, mut next) = (Gathered::default(), Vec::new());
+            let (mut all, mut next, mut period) = (Gathered::default(), Vec::new(), None);
             for ((index, shard), &from) in shards.iter_mut().enumerate().zip(&from) {
-                if let Progress::Meets { next: at, gathered } = shard.run(index, batch, from, out) {
+                if let Progress::Meets { next: at, end, gathered } = shard.run(index, batch, from, out) {
                     all.merge(gathered);
                     next.push(at);
+                    period = Some((end, Arc::clone(shard.pools())));
                 }
             }
-            if next.is_empty() {
-                return;
-            }
-            let limits = all.limits();
+            let Some(((at, secs), before)) = period else { return };
+            let met = all.met(&before, at, secs);
             for ((index, shard), &next) in shards.iter_mut().enumerate().zip(&next) {
-                shard.settle(index, batch, next, &limits, out);
+                shard.settle(index, batch, next, &met, out);
             }
             from = next;
         }
@@ -237,7 +236,9 @@ pub(crate) fn hand_on(
         while let Some(seen) = watched.next_if(|seen| seen.seq <= raw.seq) {
             sink(Output::Watched(seen));
         }
-        sink(Output::Transition(resolve(raw)));
+        let goes_on = raw.goes_on;
+        let told = resolve(raw);
+        sink(if goes_on { Output::Violating(told.into()) } else { Output::Transition(told) });
     }
     for points in points {
         while let Some(seen) = watched.next_if(|seen| seen.seq <= points.seq) {

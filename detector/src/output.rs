@@ -10,6 +10,8 @@ use crate::transition::{MetricValue, Transition};
 pub enum Output {
     /// A violation began or ended.
     Transition(Transition),
+    /// A violation goes on.
+    Violating(Violating),
     /// A watched thing did something.
     Watched(Watched),
     /// Values of a metric. Only if [`crate::change::Rules::collect`] is on.
@@ -22,6 +24,30 @@ pub enum Output {
         /// Place in the journal.
         seq: u64,
     },
+}
+
+/// The latest violating datapoint of a violation that goes on.
+///
+/// Told at the ends of windows on the grid of 300 s (where no behavior has windows and none are collected, not
+/// at all), and only if there was one since the last: however
+/// many datapoints violate, it is one of each open violation in that time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violating {
+    /// Record that ended the window.
+    pub seq: u64,
+    /// The violation.
+    pub violation_id: String,
+    /// Event time of the datapoint.
+    pub at: Timestamp,
+    /// Its value.
+    pub value: MetricValue,
+}
+
+impl From<Transition> for Violating {
+    fn from(told: Transition) -> Self {
+        let Transition { seq, violation_id, at, value, .. } = told;
+        Self { seq, violation_id, at, value: value.unwrap_or(MetricValue::Count(0)) }
+    }
 }
 
 /// Values that one metric had in one window, of all things that had one.

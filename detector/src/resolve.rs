@@ -57,7 +57,7 @@ pub(crate) fn transition(raw: Raw, names: Names<'_>) -> Transition {
     };
     let behavior = &raw.behavior;
     let violation = {
-        let alarm = raw.alarm;
+        let alarm = &raw.alarm;
         let mut hash = Xxh3::new();
         for part in [name, behavior.profile.as_bytes(), behavior.name.as_bytes()] {
             hash.update(&(part.len() as u64).to_le_bytes());

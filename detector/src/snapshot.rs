@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// First bytes of a snapshot: name and version of the form.
-const MAGIC: [u8; 8] = *b"FLWSNAP3";
+const MAGIC: [u8; 8] = *b"FLWSNAP4";
 /// Magic, seq, length and check sum of the body.
 const HEADER_BYTES: usize = 28;
 /// Snapshots that are kept.

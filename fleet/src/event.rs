@@ -213,6 +213,9 @@ pub enum ConnectionErrorKind {
     TooMany,
     /// The peer never sent a complete CONNECT.
     NoConnect,
+    /// The broker itself could not set TLS up: its certificate, key, authorities or revocation list
+    /// cannot be loaded. Nobody connects by TLS until it can, or revoked certificates are let in.
+    TlsSetup,
 }
 
 /// A fact that a source can or cannot supply. A behavior that needs a fact which no
@@ -237,11 +240,15 @@ pub enum Fact {
     ConnectionErrors,
     /// Starts of the broker.
     BrokerStarts,
+    /// The client library or firmware that a device runs, as the broker sees it. No source supplies it:
+    /// Mosquitto's log does not name it, and the user properties of a CONNECT reach no one but the broker.
+    /// A device may report it, as a custom text.
+    ClientSoftware,
 }
 
 impl Fact {
     /// All facts.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Sessions,
         Self::Addresses,
         Self::AuthFailures,
@@ -251,6 +258,7 @@ impl Fact {
         Self::Reports,
         Self::ConnectionErrors,
         Self::BrokerStarts,
+        Self::ClientSoftware,
     ];
 
     /// The word used in output.
@@ -266,6 +274,7 @@ impl Fact {
             Self::Reports => "reports",
             Self::ConnectionErrors => "connection-errors",
             Self::BrokerStarts => "broker-starts",
+            Self::ClientSoftware => "client-software",
         }
     }
 }

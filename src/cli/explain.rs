@@ -59,9 +59,12 @@ pub fn run(arguments: &ExplainArguments) -> anyhow::Result<Exit> {
     });
     let logs = place.settings.as_ref().map_or(&[][..], |settings| &settings.mosquitto_log);
     let decoders = Decoders::new(serve::log_decoder(logs));
-    let found = events::find(&place.data, decoders, &known.entity, range, arguments.events.into())?;
-    let journal = series::of_journal(&place, known, ended)?;
-    let series = journal.unwrap_or_else(|| series::of_evidence(known));
+    let found = events::find(&place, decoders, &known.entity, known.at, range, arguments.events.into())?;
+    let series = match series::of_journal(&place, known, ended)? {
+        Some(series) => Some(series),
+        None => series::of_history(&place, known, ended)?,
+    };
+    let series = series.unwrap_or_else(|| series::of_evidence(known));
     let told = Told {
         transitions: &stored.transitions,
         earlier: &stored.earlier,

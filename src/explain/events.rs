@@ -1,4 +1,5 @@
-//! What an entity did, found in the journal by decoding a bounded range of it.
+//! What an entity did, found in the journal, or in the Parquet history before it, by decoding a bounded
+//! range of it.
 
 use std::{collections::BTreeSet, net::IpAddr, path::Path};
 
@@ -19,7 +20,14 @@ use fleet::{
 };
 use serde_json::{Value, value::RawValue};
 
-use crate::replay::violations::entity_text;
+use crate::{
+    cli::past::Place,
+    replay::{
+        archive::{Archived, WARM_UP_DAYS},
+        records::{Journaled, Records},
+        violations::entity_text,
+    },
+};
 
 /// Records before the range that are decoded for what decoders must know (who is connected from where).
 const WARM_UP: u64 = 20_000;
@@ -84,52 +92,104 @@ impl Decoders {
     }
 }
 
-/// The events of `entity` in the records `from` to `to` of the data folder, at most `keep` of them.
+/// The events of `entity` in the records `from` to `to` of the data folder, at most `keep` of them. What
+/// the journal has let go comes from the Parquet history, if there is one; `at` is when the last of them
+/// were.
 ///
 /// # Errors
 /// When the journal cannot be read.
 pub fn find(
-    data: &Path,
-    mut decoders: Decoders,
+    place: &Place,
+    decoders: Decoders,
     entity: &EntityName,
+    at: Timestamp,
     (from, to): (u64, u64),
     keep: usize,
 ) -> anyhow::Result<Found> {
-    let folder = data.join("engine/journal");
-    let mut found = Found::default();
-    let Some(oldest) = folder.is_dir().then(|| journal::oldest(&folder)).transpose()?.flatten() else {
-        found.gap = Some("there is no journal here".into());
-        return Ok(found);
+    let folder = place.data.join("engine/journal");
+    let oldest = folder.is_dir().then(|| journal::oldest(&folder)).transpose()?.flatten();
+    let latest = from.max(to.saturating_sub(RECORDS_MAX));
+    let matcher = Matcher { entity, text: entity_text(entity), addresses: BTreeSet::new() };
+    let mut search = Search { decoders, matcher, range: (latest, to), keep, found: Found::default() };
+    let mut unread = None;
+    if oldest.is_none_or(|oldest| latest < oldest) {
+        match earlier(place, &folder, at) {
+            Ok(Some(mut archived)) => {
+                search.run(&mut archived)?;
+                let looked = (latest > from).then(|| format!("only records {latest} to {to} were looked at"));
+                let gaps: Vec<String> = looked.into_iter().chain(archived.gaps()).collect();
+                search.found.gap = (!gaps.is_empty()).then(|| gaps.join("; "));
+                return Ok(search.finish());
+            }
+            Ok(None) => {}
+            Err(error) => unread = Some(format!("; the Parquet history cannot be read: {error:#}")),
+        }
+    }
+    let unread = unread.unwrap_or_default();
+    let Some(oldest) = oldest else {
+        search.found.gap = Some(format!("there is no journal here{unread}"));
+        return Ok(search.finish());
     };
-    let first = from.max(to.saturating_sub(RECORDS_MAX)).max(oldest);
+    let first = latest.max(oldest);
+    search.range.0 = first;
     if to < oldest {
-        found.gap = Some(format!("records {from} to {to} are gone; the journal begins with record {oldest}"));
-        return Ok(found);
+        let gone =
+            format!("records {from} to {to} are gone; the journal begins with record {oldest}{unread}");
+        search.found.gap = Some(gone);
+        return Ok(search.finish());
     }
     if first > from {
-        found.gap = Some(format!("only records {first} to {to} were looked at"));
+        search.found.gap = Some(format!("only records {first} to {to} were looked at{unread}"));
     }
-    let mut reader = Reader::open_shared(&folder, first.saturating_sub(WARM_UP).max(oldest))?;
-    let mut matcher = Matcher { entity, text: entity_text(entity), addresses: BTreeSet::new() };
-    while let Some(record) = reader.next()? {
-        if record.seq > to {
-            break;
-        }
-        let inside = record.seq >= first;
-        decoders.decode(&record, &mut |event| {
-            if matcher.is_about(event) && inside {
-                found.total += 1;
-                found.events.extend(raw(event).map(|raw| (event.at, raw)));
-                // Halved now and then, so that a long range costs no long list.
-                if found.events.len() > 2 * keep.max(1) {
-                    found.events.drain(..found.events.len() - keep);
-                }
+    let reader = Reader::open_shared(&folder, first.saturating_sub(WARM_UP).max(oldest))?;
+    search.run(&mut Journaled::new(reader))?;
+    Ok(search.finish())
+}
+
+/// The Parquet history and then the journal, from a day before; nothing if there is none.
+fn earlier(place: &Place, journal: &Path, at: Timestamp) -> anyhow::Result<Option<Archived>> {
+    const DAY_MS: i64 = 86_400_000;
+    let Some(lake) = place.lake() else { return Ok(None) };
+    // It begins so many days before what is asked for; here one is enough.
+    Archived::open(lake, journal, Some(at.plus_millis((WARM_UP_DAYS - 1) * DAY_MS)))
+}
+
+/// Goes through records and keeps what an entity did.
+struct Search<'a> {
+    decoders: Decoders,
+    matcher: Matcher<'a>,
+    range: (u64, u64),
+    keep: usize,
+    found: Found,
+}
+
+impl Search<'_> {
+    fn run(&mut self, records: &mut dyn Records) -> anyhow::Result<()> {
+        let Self { decoders, matcher, range: (first, to), keep, found } = self;
+        while let Some(record) = records.next()? {
+            if record.seq > *to {
+                break;
             }
-        });
+            let inside = record.seq >= *first;
+            decoders.decode(&record, &mut |event| {
+                if matcher.is_about(event) && inside {
+                    found.total += 1;
+                    found.events.extend(raw(event).map(|raw| (event.at, raw)));
+                    // Halved now and then, so that a long range costs no long list.
+                    if found.events.len() > 2 * (*keep).max(1) {
+                        found.events.drain(..found.events.len() - *keep);
+                    }
+                }
+            });
+        }
+        Ok(())
     }
-    let surplus = found.events.len().saturating_sub(keep);
-    found.events.drain(..surplus);
-    Ok(found)
+
+    fn finish(mut self) -> Found {
+        let surplus = self.found.events.len().saturating_sub(self.keep);
+        self.found.events.drain(..surplus);
+        self.found
+    }
 }
 
 fn raw(event: &Event<'_>) -> Option<Box<RawValue>> {

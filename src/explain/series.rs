@@ -6,6 +6,7 @@ use detector::{
     transition::{EntityName, MetricValue, Transition},
 };
 use fleet::time::Timestamp;
+use history::{History, Point, Query, Value};
 
 use crate::{
     cli::past::Place,
@@ -25,6 +26,9 @@ const WINDOWS_AFTER: i64 = 10;
 const RECORDS_MAX: u64 = 3_000_000;
 /// Records after the last transition that are folded, for the windows that follow.
 const RECORDS_AFTER: u64 = 50_000;
+
+/// Values of the history that are shown at most: the newest of a long violation are left out.
+const POINTS_MAX: usize = 2_000;
 
 /// Values in order of time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,11 +60,8 @@ pub fn of_journal(
     ended: Option<&Transition>,
 ) -> anyhow::Result<Option<Series>> {
     let EntityName::Thing(thing) = &alarm.entity else { return Ok(None) };
-    let secs = alarm.evidence.as_ref().and_then(|evidence| evidence.window_secs).unwrap_or(300).max(1);
-    let width = i64::from(secs) * 1000;
+    let (range, secs) = around(alarm, ended);
     let last = ended.unwrap_or(alarm).seq.saturating_add(RECORDS_AFTER);
-    let until = ended.unwrap_or(alarm).at.plus_millis(WINDOWS_AFTER * width);
-    let range = Range { from: Some(alarm.at.plus_millis(-WINDOWS_BEFORE * width)), to: Some(until) };
     if !place.data.join("engine/journal").is_dir() {
         return Ok(None);
     }
@@ -90,6 +91,66 @@ pub fn of_journal(
 /// Of a message's size, the largest of a window is judged.
 fn is_sum_of_sizes(metric: &str, aggregate: &str) -> bool {
     metric == "aws:message-byte-size" && aggregate == "sum"
+}
+
+/// The values around the violation as the history keeps them, which reaches back further than the journal;
+/// nothing if there is no history or it holds none.
+///
+/// # Errors
+/// When the history cannot be read.
+pub fn of_history(
+    place: &Place,
+    alarm: &Transition,
+    ended: Option<&Transition>,
+) -> anyhow::Result<Option<Series>> {
+    let EntityName::Thing(thing) = &alarm.entity else { return Ok(None) };
+    let own = place.settings.as_ref().and_then(|settings| settings.history.as_ref());
+    let dir = own.map_or_else(|| place.data.join("history"), |own| own.dir.clone());
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let (range, _) = around(alarm, ended);
+    let (from, to) = (range.from.unwrap_or(alarm.at), range.to.unwrap_or(alarm.at));
+    let query = Query {
+        thing,
+        metric: &alarm.metric,
+        dimension: "",
+        aggregate: None,
+        window_secs: None,
+        from,
+        to: to.plus_millis(1),
+        limit: POINTS_MAX,
+    };
+    let answer = History::read_only(&dir)?.query(&query)?;
+    let judged = |point: &Point| {
+        !matches!(&*point.aggregate, "min") && !is_sum_of_sizes(&alarm.metric, &point.aggregate)
+    };
+    let points: Vec<(Timestamp, f64)> = answer
+        .points
+        .iter()
+        .filter(|point| judged(point))
+        .filter_map(|point| Some((point.end, kept_number(&point.value)?)))
+        .collect();
+    Ok((!points.is_empty()).then_some(Series { points, from: "the history" }))
+}
+
+/// A value of the history as a number; of a list how many elements it has.
+fn kept_number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => *number,
+        Value::Numbers(list) => list.len() as f64,
+        Value::Ports(list) => list.len() as f64,
+        Value::Addresses(list) | Value::Texts(list) => list.len() as f64,
+    };
+    Some(number).filter(|number| number.is_finite())
+}
+
+/// The time around a violation that is shown, and the length of its windows, seconds.
+fn around(alarm: &Transition, ended: Option<&Transition>) -> (Range, u32) {
+    let secs = alarm.evidence.as_ref().and_then(|evidence| evidence.window_secs).unwrap_or(300).max(1);
+    let width = i64::from(secs) * 1000;
+    let until = ended.unwrap_or(alarm).at.plus_millis(WINDOWS_AFTER * width);
+    (Range { from: Some(alarm.at.plus_millis(-WINDOWS_BEFORE * width)), to: Some(until) }, secs)
 }
 
 /// A value as a number; of a list how many elements it has.
@@ -128,5 +189,50 @@ impl Records for Bounded {
 
     fn ends(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use history::{Block, Options, Row};
+    use serde_json::json;
+
+    use super::*;
+
+    fn alarm(thing: &str, at: i64) -> Transition {
+        serde_json::from_value(json!({
+            "seq": 7, "id": "a", "violationId": "b", "kind": "in-alarm", "at": at, "entity": {"thing": thing},
+            "profile": "p", "behavior": "b", "metric": "aws:message-byte-size", "expected": "", "startedAt": at,
+            "attribution": "certain", "suppressed": false, "behaviorJson": "{}"
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_the_journal_has_let_go_comes_from_the_history() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place { data: folder.path().to_owned(), settings: None };
+        let at = 1_800_000_000_000;
+        assert_eq!(of_history(&place, &alarm("t1", at), None).unwrap(), None, "no history");
+        let (history, _) = History::open(&folder.path().join("history"), Options::default(), 0).unwrap();
+        for (n, aggregate) in [(1_i32, "max"), (2, "max"), (2, "min"), (2, "sum"), (400, "max")] {
+            let rows =
+                ["t1", "t2"].map(|thing| Row { thing: thing.into(), value: Value::Number(f64::from(n)) });
+            history.append(&Block {
+                seq: u64::from(n.unsigned_abs()),
+                end: Timestamp::from_millis(at + i64::from(n) * 300_000),
+                window_secs: 300,
+                metric: "aws:message-byte-size".into(),
+                dimension: String::new(),
+                aggregate: aggregate.into(),
+                rows: rows.into(),
+            });
+        }
+        history.commit(9).unwrap();
+        let series = of_history(&place, &alarm("t1", at), None).unwrap().unwrap();
+        let secs = |n: i64| Timestamp::from_millis(at + n * 300_000);
+        assert_eq!(series.points, [(secs(1), 1.0), (secs(2), 2.0)], "what is judged, and near");
+        assert_eq!(series.from, "the history");
+        assert_eq!(of_history(&place, &alarm("t3", at), None).unwrap(), None);
     }
 }

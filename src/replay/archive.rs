@@ -331,3 +331,107 @@ impl Records for Archived {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use detector::{
+        input::Format,
+        journal::{Entry, Journal},
+    };
+
+    use super::*;
+
+    /// A line of the worker's answer.
+    fn line(seq: u64) -> String {
+        let kind = if seq == 1 { Kind::Rules } else { Kind::Input(Format::Recorded) };
+        let payload = STANDARD.encode(format!("record {seq}"));
+        json!([seq, 1_800_000_000_000_i64, 1, kind.number(), 0, "", payload]).to_string() + "\n"
+    }
+
+    fn answer(records: impl Iterator<Item = u64>) -> String {
+        records.map(line).collect::<String>() + "{\"done\":true}\n"
+    }
+
+    /// A worker that gives `first` when it is asked for everything, `then` when it is asked for what comes after record 2, and
+    /// else nothing.
+    fn lake(folder: &Path, first: &str, then: &str) -> Lake {
+        let analyst = folder.join("worker");
+        fs::write(folder.join("first"), first).unwrap();
+        fs::write(folder.join("then"), then).unwrap();
+        let place = folder.display();
+        let script = format!(
+            "#!/bin/sh\ncase \"$(/bin/cat)\" in\n\
+             *'\"after\":0'[,}}]*) /bin/cat {place}/first;;\n\
+             *'\"after\":2'[,}}]*) echo again >>{place}/asked; /bin/cat {place}/then;;\n\
+             *) echo '{{\"done\":true}}';;\nesac\n"
+        );
+        fs::write(&analyst, script).unwrap();
+        fs::set_permissions(&analyst, fs::Permissions::from_mode(0o700)).unwrap();
+        Lake { dir: folder.join("lake"), analyst, memory_mib: None }
+    }
+
+    /// A journal of `to` records that has let go those before `from`, as far as whole segments allow.
+    fn journal(folder: &Path, from: u64, to: u64) -> PathBuf {
+        let dir = folder.join("journal");
+        let (mut journal, _) = Journal::open(&dir, 1).unwrap();
+        for seq in 1..=to {
+            let payload = format!("record {seq}");
+            let entry = Entry {
+                arrival: Timestamp::from_millis(1_800_000_000_000),
+                source: SourceId(1),
+                kind: Kind::Input(Format::Recorded),
+                position: 0,
+                subject: "",
+                payload: payload.as_bytes(),
+            };
+            assert_eq!(journal.append(entry).unwrap(), seq);
+            journal.commit().unwrap();
+        }
+        journal.delete_before(from).unwrap();
+        dir
+    }
+
+    fn read(lake: Lake, journal: &Path) -> (Vec<u64>, Vec<String>) {
+        let mut archived = Archived::open(lake, journal, None).unwrap().unwrap();
+        let mut seqs = Vec::new();
+        while let Some(record) = archived.next().unwrap() {
+            assert_eq!(record.payload, format!("record {}", record.seq).as_bytes());
+            seqs.push(record.seq);
+        }
+        (seqs, archived.gaps())
+    }
+
+    #[test]
+    fn records_that_the_journal_lets_go_meanwhile_are_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), 5, 8);
+        // When it was asked first, the Parquet history ended with record 2; now it has 4.
+        let lake = lake(folder.path(), &answer(1..=2), &answer(3..=4));
+        let (seqs, gaps) = read(lake, &journal);
+        assert_eq!((seqs, gaps), ((1..=8).collect(), Vec::new()));
+        assert_eq!(fs::read_to_string(folder.path().join("asked")).unwrap(), "again\n", "once");
+    }
+
+    #[test]
+    fn what_neither_has_is_told_as_a_gap_and_the_rest_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), 5, 8);
+        let lake = lake(folder.path(), &answer(1..=2), &answer(3..=3));
+        let (seqs, gaps) = read(lake, &journal);
+        assert_eq!(seqs, [1, 2, 3, 5, 6, 7, 8]);
+        assert_eq!(gaps.len(), 1);
+        assert!(gaps[0].starts_with("records 4 to 4 are neither in the Parquet history nor"), "{gaps:?}");
+    }
+
+    #[test]
+    fn a_worker_that_gives_a_record_twice_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(folder.path(), 5, 8);
+        let lake = lake(folder.path(), &answer(1..=2), &answer(2..=4));
+        let mut archived = Archived::open(lake, &journal, None).unwrap().unwrap();
+        let error = std::iter::repeat_with(|| archived.next().map(|_| ())).find_map(Result::err).unwrap();
+        assert_eq!(error.to_string(), "the worker gave record 2 after record 2");
+    }
+}

@@ -53,6 +53,9 @@ const fn supplier(fact: Fact) -> &'static str {
         }
         Fact::BrokerStarts => "a Mosquitto log file",
         Fact::Reports => "an MQTT source with `reports = true`",
+        Fact::ClientSoftware => {
+            "no source: a broker's log does not name it; let devices report it as a custom text metric"
+        }
     }
 }
 
@@ -259,8 +262,11 @@ mod tests {
         let json = as_json(&sources, &Away::new(), 3, &blind);
         assert_eq!(json["behaviors"], json!({"seeing": 2, "partly": 0, "blind": 1}));
         assert_eq!(json["sources"][0]["facts"], json!(["sessions"]));
-        assert_eq!(json["sources"][0]["notSupplied"].as_array().unwrap().len(), 8);
-        assert_eq!(json["factsMissing"].as_array().unwrap().len(), 8);
+        assert_eq!(json["sources"][0]["notSupplied"].as_array().unwrap().len(), 9);
+        let missing = json["factsMissing"].as_array().unwrap();
+        assert_eq!(missing.len(), 9);
+        assert_eq!(missing[8]["fact"], "client-software");
+        assert!(missing[8]["suppliedBy"].as_str().unwrap().starts_with("no source"));
         assert_eq!(json["blind"][0]["why"], "sees nothing");
     }
 }

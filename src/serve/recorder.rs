@@ -1,18 +1,24 @@
 //! Takes what the engine decides and makes it durable: transitions, open violations, alerts and
 //! tasks in one commit, then the word to the engine how far it got.
 
-use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use detector::{
-    output::{Output, RefusedInput, WatchedKind},
+    output::{Output, RefusedInput, Violating, WatchedKind},
     runner::RunnerHandle,
-    transition::{AttributionName, EntityName, Transition, TransitionKind},
+    transition::{AttributionName, EntityName, MetricValue, Transition, TransitionKind},
 };
 use fleet::{
     event::Attribution,
     ids::GroupName,
     registry::Registry,
     store::{Batch, Store, StoreError, Table},
+    time::Timestamp,
 };
 use mitigations::{
     alarm::{Alarm, AlarmKind, Entity},
@@ -99,7 +105,10 @@ impl Recorder {
                 (Output::Datapoints(points), Some(history)) => history.points(points),
                 (Output::Folded { seq }, Some(history)) => history.folded(seq),
                 (Output::Folded { seq }, None) => self.handle.applied(seq),
-                (Output::Transition(_) | Output::Watched(_) | Output::Datapoints(_), _) => {}
+                (
+                    Output::Transition(_) | Output::Violating(_) | Output::Watched(_) | Output::Datapoints(_),
+                    _,
+                ) => {}
             }
         }
     }
@@ -116,6 +125,10 @@ impl Recorder {
             let answered = self.response.answer(batch, &alarms)?;
             tracing::debug!(transitions = fresh.len(), ?answered, "stored");
             fresh.iter().for_each(|transition| (self.told)(transition));
+        }
+        let moved = latest(&*self.store, outputs)?;
+        if !moved.ops.is_empty() {
+            self.store.commit(&moved)?;
         }
         for output in outputs {
             if let Output::Watched(watched) = output
@@ -165,12 +178,50 @@ fn put(batch: &mut Batch, transition: &Transition) -> Result<(), serde_json::Err
     let json = serde_json::to_vec(transition)?;
     let violation = transition.violation_id.as_bytes();
     match transition.kind {
-        TransitionKind::InAlarm => batch.put(Table::Violations, violation, json.clone()),
+        TransitionKind::InAlarm => {
+            let mut row = serde_json::to_value(transition)?;
+            if let (Some(members), Some(value)) = (row.as_object_mut(), &transition.value) {
+                last_violation(members, value, transition.at)?;
+            }
+            batch.put(Table::Violations, violation, serde_json::to_vec(&row)?);
+        }
         TransitionKind::AlarmCleared | TransitionKind::AlarmInvalidated => {
             batch.delete(Table::Violations, violation);
         }
     }
     batch.put(Table::Transitions, transition_key(transition.seq, &transition.id), json);
+    Ok(())
+}
+
+/// Moves the last values of violations that go on. One that has ended meanwhile has no row any more.
+fn latest(store: &dyn Store, outputs: &[Output]) -> Result<Batch, RecordError> {
+    let mut latest: BTreeMap<&str, &Violating> = BTreeMap::new();
+    for output in outputs {
+        if let Output::Violating(told) = output {
+            latest.insert(&told.violation_id, told);
+        }
+    }
+    let mut batch = Batch::new();
+    for (id, told) in latest {
+        let Some(row) = store.get(Table::Violations, id.as_bytes())? else { continue };
+        let mut row: serde_json::Value = serde_json::from_slice(&row)?;
+        if let Some(members) = row.as_object_mut() {
+            last_violation(members, &told.value, told.at)?;
+            batch.put(Table::Violations, id.as_bytes(), serde_json::to_vec(&row)?);
+        }
+    }
+    Ok(batch)
+}
+
+/// Puts the latest violating datapoint into the row of a violation, under the names of AWS; its time in
+/// milliseconds as all times here.
+fn last_violation(
+    row: &mut serde_json::Map<String, serde_json::Value>,
+    value: &MetricValue,
+    at: Timestamp,
+) -> Result<(), serde_json::Error> {
+    row.insert("lastViolationValue".into(), serde_json::to_value(value)?);
+    row.insert("lastViolationTime".into(), at.millis().into());
     Ok(())
 }
 
@@ -238,4 +289,35 @@ fn append_refused(path: &std::path::Path, refused: &RefusedInput) -> std::io::Re
     });
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
     writeln!(file, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use fleet::store::Engine;
+
+    use super::*;
+
+    fn violating(id: &str, secs: i64, count: u64) -> Output {
+        let at = Timestamp::from_secs(secs);
+        Output::Violating(Violating { seq: 1, violation_id: id.into(), at, value: MetricValue::Count(count) })
+    }
+
+    #[test]
+    fn the_last_value_of_an_open_violation_moves_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = fleet::store::open(Engine::Redb, folder.path()).unwrap();
+        let mut batch = Batch::new();
+        batch.put(Table::Violations, "open", r#"{"value":{"count":5},"lastViolationValue":{"count":5}}"#);
+        store.commit(&batch).unwrap();
+        let outputs = [violating("open", 7, 8), violating("ended", 7, 1), violating("open", 9, 6)];
+        store.commit(&latest(&*store, &outputs).unwrap()).unwrap();
+        let row = store.get(Table::Violations, b"open").unwrap().unwrap();
+        let row: serde_json::Value = serde_json::from_slice(&row).unwrap();
+        assert_eq!(
+            row,
+            json!({"value": {"count": 5}, "lastViolationValue": {"count": 6}, "lastViolationTime": 9000})
+        );
+        assert_eq!(store.get(Table::Violations, b"ended").unwrap(), None, "what has ended has no row");
+        assert!(latest(&*store, &[]).unwrap().ops.is_empty());
+    }
 }

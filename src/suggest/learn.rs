@@ -141,7 +141,7 @@ impl Learner {
         match output {
             Output::Transition(transition) => self.transition(transition),
             Output::Datapoints(datapoints) => self.datapoints(registry, datapoints),
-            Output::Watched(_) | Output::Refused(_) | Output::Folded { .. } => {}
+            Output::Violating(_) | Output::Watched(_) | Output::Refused(_) | Output::Folded { .. } => {}
         }
     }
 

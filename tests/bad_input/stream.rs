@@ -255,7 +255,11 @@ async fn run(inputs: Vec<Input>) -> Done {
     let refused_told = outputs.iter().filter(|output| matches!(output, Output::Refused(_))).count();
     let transitions = outputs.into_iter().filter_map(|output| match output {
         Output::Transition(transition) => Some(transition),
-        Output::Watched(_) | Output::Datapoints(_) | Output::Refused(_) | Output::Folded { .. } => None,
+        Output::Violating(_)
+        | Output::Watched(_)
+        | Output::Datapoints(_)
+        | Output::Refused(_)
+        | Output::Folded { .. } => None,
     });
     Done { transitions: transitions.collect(), receipts: outcomes, refused_told, counters }
 }

@@ -5,6 +5,7 @@ use fleet::time::Timestamp;
 use super::{
     chart::{Chart, Direction, REFERENCE, WEIGHT, WINSOR},
     level::Level,
+    peers::{LevelSum, Peers, Prior},
     scale::Scale,
     season::{Cell, Season},
     tolerance::Tolerance,
@@ -41,6 +42,8 @@ pub struct Baseline {
     /// Whether datapoints of an alarm train, clipped: then an alarm over a lasting change ends
     /// once it has become usual.
     pub learn_in_alarm: bool,
+    /// Whose levels stand in for the thing's own while that is learnt. Only for outliers.
+    pub warm_up: Option<Peers>,
     limit: f32,
 }
 
@@ -84,6 +87,7 @@ impl Baseline {
             memory,
             ignore_below: f64::NEG_INFINITY,
             learn_in_alarm: true,
+            warm_up: None,
             limit: chart.limit(rate, direction),
         }
     }
@@ -113,34 +117,70 @@ impl Baseline {
     }
 
     /// The value above which the datapoint of the window at `at` violates, whatever else comes:
-    /// known before the window ends. Only outliers have one.
+    /// known before the window ends. Only outliers have one. `prior` is that of the peers, if the
+    /// thing's own level is not learnt yet ([`Baseline::is_learning`]).
     #[must_use]
     #[inline]
-    pub fn bound_above(&self, words: &[u32], at: Timestamp) -> Option<f64> {
-        let level = Level::read(words);
-        if self.chart != Chart::Outlier || !self.direction.above() || level.seen < self.learn {
+    pub fn bound_above(&self, words: &[u32], at: Timestamp, prior: Option<&Prior>) -> Option<f64> {
+        if self.chart != Chart::Outlier || !self.direction.above() {
             return None;
         }
-        let usual = self.usual(words, level, at)?;
-        Some(self.above(usual, words).max(self.ignore_below))
+        let level = Level::read(words);
+        let own = if level.seen < self.learn { None } else { self.usual(words, level, at) };
+        match (own, prior) {
+            (Some(usual), _) => Some(self.above(usual, words).max(self.ignore_below)),
+            (None, Some(prior)) => Some(self.peers_bound(prior, true).max(self.ignore_below)),
+            (None, None) => None,
+        }
+    }
+
+    /// Whether the thing's own past does not tell yet what is usual in the window at `at`.
+    #[must_use]
+    pub fn is_learning(&self, words: &[u32], at: Timestamp) -> bool {
+        let level = Level::read(words);
+        level.seen < self.learn || self.usual(words, level, at).is_none()
+    }
+
+    /// Adds what the thing has learnt of windows at `at` to what its peers have, once it is learnt.
+    pub fn tell_peers(&self, words: &[u32], at: Timestamp, sum: &mut LevelSum) {
+        let level = Level::read(words);
+        if level.seen >= self.learn
+            && let Some(usual) = self.usual(words, level, at)
+        {
+            let tolerance = Tolerance::from_word(word(words, TOLERANCE));
+            sum.add(usual.mean, usual.spread, tolerance.factor());
+        }
     }
 
     /// Judges the datapoint of the window at `at`, and learns from it. `in_alarm`: an alarm of
-    /// this behavior is open.
-    pub fn judge(&self, words: &mut [u32], at: Timestamp, value: f64, in_alarm: bool) -> Verdict {
+    /// this behavior is open. `prior`: as in [`Baseline::bound_above`]; a datapoint past its limit is
+    /// clipped to it before it trains, so that what is wrong from the start is not learnt as usual at
+    /// once.
+    pub fn judge(
+        &self,
+        words: &mut [u32],
+        at: Timestamp,
+        value: f64,
+        in_alarm: bool,
+        prior: Option<&Prior>,
+    ) -> Verdict {
         let level = Level::read(words);
-        let y = self.scale.place(value);
+        let mut y = self.scale.place(value);
         let usual = self.usual(words, level, at);
         let verdict = match usual {
             Some(usual) if level.seen >= self.learn => {
                 self.mark_alarm(words, in_alarm);
                 self.verdict(words, usual, y, value)
             }
-            Some(usual) => {
-                self.rehearse(words, usual, level.seen, y);
-                Verdict::Learning
+            _ => {
+                if let Some(prior) = prior {
+                    y = y.clamp(self.peers_place(prior, false), self.peers_place(prior, true));
+                }
+                if let Some(usual) = usual {
+                    self.rehearse(words, usual, level.seen, y);
+                }
+                prior.map_or(Verdict::Learning, |prior| self.by_peers(prior, value))
             }
-            None => Verdict::Learning,
         };
         if !in_alarm || self.learn_in_alarm {
             self.learn(words, level, usual, y, at);
@@ -158,6 +198,26 @@ impl Baseline {
         let grid = self.scale.grid();
         let mean = float(cells, 0) + cell.level() / grid;
         Some(Usual { mean, spread: (cell.spread() / grid).max(floor) })
+    }
+
+    /// The place that a datapoint of a thing like its peers passes as seldom as promised, on one side.
+    fn peers_place(&self, prior: &Prior, above: bool) -> f32 {
+        let z = self.limit * prior.factor;
+        let spread = prior.spread.max(self.scale.floor());
+        prior.mean + if above { z * spread } else { -z * spread }
+    }
+
+    fn peers_bound(&self, prior: &Prior, above: bool) -> f64 {
+        self.scale.value(self.peers_place(prior, above))
+    }
+
+    fn by_peers(&self, prior: &Prior, value: f64) -> Verdict {
+        let (above, below) = (self.peers_bound(prior, true), self.peers_bound(prior, false));
+        let (up, down) = (self.direction.above(), self.direction.below());
+        let unusual = (up && value > above) || (down && value < below);
+        let nearer_above = up && (self.scale.place(value) >= prior.mean || !down);
+        let limit = if nearer_above { above.max(self.ignore_below) } else { below };
+        Verdict::of(unusual && value >= self.ignore_below, limit)
     }
 
     /// While nothing is judged yet, the second half of the learning shows how wide the data are.

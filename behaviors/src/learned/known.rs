@@ -6,6 +6,7 @@ use fleet::time::Timestamp;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    peers::Peers,
     verdict::Verdict,
     words::{put, secs, word},
 };
@@ -26,8 +27,9 @@ pub struct KnownSet {
     pub learn_secs: u32,
     /// Observations before the first verdict.
     pub learn_observations: u32,
-    /// Values held at most, 1 to [`KnownSet::CAPACITY_MAX`].
-    pub capacity: u8,
+    /// Values held at most, 1 to [`KnownSet::CAPACITY_MAX`], of a group's set to
+    /// [`KnownSet::GROUP_CAPACITY_MAX`].
+    pub capacity: u16,
     /// Whether a new value is known after it was told.
     pub remember: bool,
     /// Bits of an IPv4 address that count.
@@ -36,6 +38,8 @@ pub struct KnownSet {
     pub v6_prefix: u8,
     /// Levels of a topic that count; all if none is given.
     pub topic_levels: Option<u8>,
+    /// Whose set it is: of these things together ([`super::peers`]), or of each thing if none is given.
+    pub of: Option<Peers>,
 }
 
 impl Default for KnownSet {
@@ -48,6 +52,7 @@ impl Default for KnownSet {
             v4_prefix: 32,
             v6_prefix: 64,
             topic_levels: None,
+            of: None,
         }
     }
 }
@@ -71,12 +76,14 @@ pub struct Known {
 
 impl KnownSet {
     /// Most values a set can hold.
-    pub const CAPACITY_MAX: u8 = 64;
+    pub const CAPACITY_MAX: u16 = 64;
+    /// The same of a set that a group has together.
+    pub const GROUP_CAPACITY_MAX: u16 = 1_024;
 
-    /// Words of the state: 3, and one a value.
+    /// Words of the state: 3, and one a value; none of a thing whose group has the set.
     #[must_use]
     pub const fn words(&self) -> usize {
-        VALUES + self.capacity as usize
+        if self.of.is_some() { 0 } else { VALUES + self.capacity as usize }
     }
 
     /// Judges an observation, the hashes of its values, and learns from it. An observation
@@ -220,6 +227,7 @@ mod tests {
         v4_prefix: 24,
         v6_prefix: 48,
         topic_levels: Some(2),
+        of: None,
     };
 
     #[test]

@@ -262,6 +262,14 @@ fn keyed_fits(document: &mut Document<'_>, definition: &Definition, fields: &Fie
         document.error(fields.at(), &fields.place_of("fleetward"), message);
         return false;
     }
+    if let Some(Judgement { rule: Learned::Baseline(rule), .. }) = &definition.judgement
+        && rule.warm_up.is_some()
+    {
+        let message = "`warmUp` does not go with an `entity` other than `thing` nor with `distinct`: \
+                       only things have groups";
+        document.error(fields.at(), &fields.place_of("fleetward"), message.to_owned());
+        return false;
+    }
     let wrong = match (&definition.dimension, &definition.criteria) {
         (Some(_), _) => "metricDimension",
         (None, Some(criteria)) if !matches!(criteria.rule, Rule::Static(_)) => "criteria",

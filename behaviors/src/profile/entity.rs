@@ -83,7 +83,7 @@ const fn counts_by(metric: &MetricKey, kind: EntityKind) -> bool {
     };
     match (kind, metric) {
         (kind, MetricKey::Own(OwnMetric::BrokerStarts)) => matches!(kind, EntityKind::Fleet),
-        (kind, MetricKey::Own(OwnMetric::ConnectionErrors)) => {
+        (kind, MetricKey::Own(OwnMetric::ConnectionErrors | OwnMetric::Probes)) => {
             matches!(kind, EntityKind::SourceIp { .. } | EntityKind::Fleet)
         }
         (EntityKind::Thing, MetricKey::Own(metric)) => metric.is_counter(),
@@ -121,7 +121,7 @@ fn distinct(document: &mut Document<'_>, node: &Node<'_>, metric: Option<&Metric
             metric.shape() == fleet::metric::Shape::Counter && names(*metric, item)
         }
         Some(MetricKey::Own(OwnMetric::BrokerStarts)) => false,
-        Some(MetricKey::Own(OwnMetric::ConnectionErrors)) => item == Item::SourceIps,
+        Some(MetricKey::Own(OwnMetric::ConnectionErrors | OwnMetric::Probes)) => item == Item::SourceIps,
         Some(MetricKey::Own(metric)) => metric.is_counter() && item != Item::Topics,
         Some(MetricKey::Custom(_)) => false,
         None => true,

@@ -13,6 +13,7 @@ use crate::{
         count::{CountModel, Counts},
         flapping::Flapping,
         known::KnownSet,
+        peers::Peers,
         scale::Scale,
         season::Season,
         silence::{Habit, Silence},
@@ -193,7 +194,7 @@ fn baseline(
     metric: &MetricKey,
     window: Option<u32>,
 ) -> Option<Baseline> {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "season",
         "chart",
         "direction",
@@ -203,13 +204,14 @@ fn baseline(
         "ignoreBelow",
         "learnInAlarm",
         "resolution",
+        "warmUp",
     ];
     let fields = document.fields(node, &KEYS)?;
     let fitting = fits(document, node, metric, "a baseline", is_number, true);
     let seasons = [("none", Season::None), ("hour-of-day", Season::Day), ("hour-of-week", Season::Week)];
     let season = word(document, &fields, "season", &seasons, Season::None);
     let charts = [Chart::Outlier, Chart::Cusum, Chart::Ewma].map(|chart| (chart.name(), chart));
-    let chart = word(document, &fields, "chart", &charts, Chart::Outlier);
+    let mut chart = word(document, &fields, "chart", &charts, Chart::Outlier);
     let sides = [("above", Direction::Above), ("below", Direction::Below), ("both", Direction::Both)];
     let direction = word(document, &fields, "direction", &sides, Direction::Above);
     let rate = rate(document, &fields, "falseAlarmsPerDatapoint");
@@ -232,11 +234,22 @@ fn baseline(
     let memory = whole(document, &fields, "memoryDatapoints", count, u64::from(usual.memory));
     let ignore_below = number(document, &fields, "ignoreBelow", (f64::MIN, f64::MAX), usual.ignore_below);
     let learn_in_alarm = flag(document, &fields, "learnInAlarm", true);
+    let words = [("none", None), ("group", Some(Peers::Group)), ("fleet", Some(Peers::Fleet))];
+    let mut warm_up = word(document, &fields, "warmUp", &words, None);
+    if let (Some(Some(_)), Some(Chart::Cusum | Chart::Ewma), Some(node)) =
+        (warm_up, chart, fields.get("warmUp"))
+    {
+        let message = "is only for the chart `outlier`: the others judge what a thing itself has summed up";
+        document.error(node.at(), node.place(), message.to_owned());
+        warm_up = None;
+        // Reported; the whole is refused below.
+        chart.take();
+    }
     // What is wrong has been reported; the usual took its place for the rest to be read.
     fitting.and(season).and(chart).and(direction).and(rate).and(scale)?;
     let mut rule = usual;
     (rule.learn, rule.memory) = (learn?, memory?);
-    (rule.ignore_below, rule.learn_in_alarm) = (ignore_below?, learn_in_alarm?);
+    (rule.ignore_below, rule.learn_in_alarm, rule.warm_up) = (ignore_below?, learn_in_alarm?, warm_up?);
     Some(rule)
 }
 
@@ -266,7 +279,7 @@ fn counts(
 }
 
 fn known(document: &mut Document<'_>, node: &Node<'_>, metric: &MetricKey) -> Option<KnownSet> {
-    const KEYS: [&str; 7] = [
+    const KEYS: [&str; 8] = [
         "learnSeconds",
         "learnObservations",
         "capacity",
@@ -274,6 +287,7 @@ fn known(document: &mut Document<'_>, node: &Node<'_>, metric: &MetricKey) -> Op
         "ipv4Prefix",
         "ipv6Prefix",
         "topicLevels",
+        "of",
     ];
     let fields = document.fields(node, &KEYS)?;
     let listed = |metric: AwsMetric| {
@@ -284,7 +298,13 @@ fn known(document: &mut Document<'_>, node: &Node<'_>, metric: &MetricKey) -> Op
     let secs = whole(document, &fields, "learnSeconds", (0, 366 * 86_400), u64::from(usual.learn_secs));
     let observations = u64::from(usual.learn_observations);
     let observations = whole(document, &fields, "learnObservations", (0, 1_000_000), observations);
-    let capacity = (1, u64::from(KnownSet::CAPACITY_MAX));
+    let owners = [("thing", None), ("group", Some(Peers::Group)), ("fleet", Some(Peers::Fleet))];
+    let of = word(document, &fields, "of", &owners, None);
+    let capacity_max = match of {
+        Some(Some(_)) => KnownSet::GROUP_CAPACITY_MAX,
+        Some(None) | None => KnownSet::CAPACITY_MAX,
+    };
+    let capacity = (1, u64::from(capacity_max));
     let capacity = whole(document, &fields, "capacity", capacity, u64::from(usual.capacity));
     let remember = flag(document, &fields, "remember", usual.remember);
     let v4 = whole(document, &fields, "ipv4Prefix", (0, 32), u64::from(usual.v4_prefix));
@@ -298,11 +318,12 @@ fn known(document: &mut Document<'_>, node: &Node<'_>, metric: &MetricKey) -> Op
     Some(KnownSet {
         learn_secs: secs?,
         learn_observations: observations?,
-        capacity: small(capacity?)?,
+        capacity: u16::try_from(capacity?).ok()?,
         remember: remember?,
         v4_prefix: small(v4?)?,
         v6_prefix: small(v6?)?,
         topic_levels: levels?,
+        of: of?,
     })
 }
 

@@ -106,6 +106,20 @@ fn everything_can_be_chosen() {
         67,
     );
     check(
+        "aws:all-bytes-out",
+        r#"{"baseline":{"season":"hour-of-day","warmUp":"group"}}"#,
+        "not above the usual hour of the day (outlier), 0.0001 false alarms, learns 864 datapoints, remembers 12, until then that of its group",
+        None,
+        4 + 1 + 12,
+    );
+    check(
+        "aws:source-ip-address",
+        r#"{"learn":{"capacity":1024,"of":"fleet"}}"#,
+        "known values, learnt in 604800 s and 100 observations, at most 1024, prefixes 32 and 64, of the whole fleet, each new one once",
+        None,
+        0,
+    );
+    check(
         "device-time",
         r#"{"clock":{"unit":"milliseconds","offsetSeconds":1.5,"driftPpm":200}}"#,
         "clock (ms) within 1.5 s, drift within 200 ppm",

@@ -50,8 +50,8 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
             "across-the-fleet unknown-device: fleetward:unknown-devices less-than 1 in 300 s",
             "across-the-fleet credential-stuffing: aws:num-authorization-failures less-than 10 different things in 300 s",
             "across-the-fleet brute-force-on-one-client-id: aws:num-authorization-failures less-than 5 different source-ips in 900 s",
-            "across-the-fleet certificate-of-several-client-ids: aws:num-connection-attempts less-than 3 different things in 3600 s",
-            "across-the-fleet claim-creates-too-many-things: fleetward:new-things less-than 20 in 3600 s",
+            "across-the-fleet certificate-of-several-client-ids: aws:num-connection-attempts not above the usual level (outlier), 0.0001 false alarms, learns 24 datapoints, remembers 24, ignores below 3, different things in 3600 s",
+            "across-the-fleet claim-creates-too-many-things: fleetward:new-things not above the usual level (outlier), 0.0001 false alarms, learns 24 datapoints, remembers 24, ignores below 20, in 3600 s",
             "across-the-fleet reconnect-storm: fleetward:hasty-reconnects less-than 100 in 300 s",
             "across-the-fleet mass-disconnect-of-a-group: fleetward:disconnected-things less-than 50",
             "across-the-fleet mass-disconnect: fleetward:disconnected-things less-than 80",
@@ -60,6 +60,7 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
             "across-the-fleet tls-failures-from-one-address: fleetward:tls-failures less-than 5 in 900 s",
             "across-the-fleet tls-failures: fleetward:tls-failures less-than 5 in 900 s",
             "across-the-fleet probing-from-one-address: fleetward:connection-errors less-than 5 in 3600 s",
+            "across-the-fleet probe-from-the-internet: fleetward:probes less-than 1 in 3600 s",
             "device-network data-exfiltration: aws:all-bytes-out less-than 50000000 in 300 s",
             "device-network too-many-open-tcp-ports: aws:num-listening-tcp-ports less-than 10",
             "device-network too-many-tcp-connections: aws:num-established-tcp-connections less-than 100",
@@ -75,7 +76,7 @@ fn the_starter_profiles_watch_all_things_and_silence_the_registered_ones() {
         ]
     );
     let by_address = compiled.groups().iter().find(|group| group.kind == EntityKind::ADDRESS).unwrap();
-    assert_eq!(by_address.set.len(), 6);
+    assert_eq!(by_address.set.len(), 7);
     assert!(by_address.set.behaviors().iter().all(|behavior| behavior.entity == EntityKind::ADDRESS));
 }
 

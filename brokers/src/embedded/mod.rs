@@ -207,10 +207,14 @@ impl EmbeddedBroker {
         self.shared.sessions().len()
     }
 
-    /// What this source can tell: all but connections that fail before they have an identity.
+    /// What this source can tell: all but connections that fail before they have an identity, and what
+    /// software a client is.
     #[must_use]
     pub fn coverage(name: &str) -> Coverage {
-        let facts = Fact::ALL.into_iter().filter(|fact| *fact != Fact::ConnectionErrors).collect();
+        let facts = Fact::ALL
+            .into_iter()
+            .filter(|fact| !matches!(fact, Fact::ConnectionErrors | Fact::ClientSoftware))
+            .collect();
         Coverage { source: name.to_owned(), facts }
     }
 

@@ -117,6 +117,7 @@ const fn error_word(kind: ConnectionErrorKind) -> &'static str {
         ConnectionErrorKind::Protocol => "protocol",
         ConnectionErrorKind::TooMany => "too-many",
         ConnectionErrorKind::NoConnect => "no-connect",
+        ConnectionErrorKind::TlsSetup => "tls-setup",
     }
 }
 

@@ -59,6 +59,33 @@ fn all_endings_before_2_1() {
 }
 
 #[test]
+fn tls_that_cannot_be_set_up() {
+    let told: &[&str] = &["connection-error TlsSetup ip=?"];
+    for line in [
+        "Error: Unable to load CA certificates. Check cafile \"ssl/ca.crt\".",
+        "Error: Unable to load server certificate \"fullchain.pem\". Check certfile.",
+        "Error: Unable to load server key file \"key.pem\". Check keyfile.",
+        "Error: Unable to load certificate revocation file \"crl.pem\". Check crlfile.",
+        "Error: Unable to set TLS ciphers. Check cipher list \"x\".",
+        "Error: Server certificate/key are inconsistent.",
+    ] {
+        check(&[V20, line], told);
+    }
+    // Other errors, and the library's own words for the same failure, tell nothing more.
+    for line in [
+        "Error: Unable to open pwfile \"passwd\".",
+        "Error: Unable to create websockets listener on port 9001.",
+        "OpenSSL Error[0]: error:80000002:system library::No such file or directory",
+        "Unable to load server certificate \"a\". Check certfile.",
+    ] {
+        check(&[V20, line], &[]);
+    }
+    // A client may choose an id that makes its subscriptions look like that; then neither is told.
+    let imitator = "Error: Unable to load CA certificates";
+    check(&[V20, &connect(imitator), &format!("{imitator} 0 a/b")], &[]);
+}
+
+#[test]
 fn all_endings_of_2_1() {
     let session = [
         ("", "clean (disconnected)"),
@@ -364,9 +391,12 @@ fn each_form_of_the_log_says_what_it_cannot_tell() {
         let known = coverage("plant", form).facts;
         Fact::ALL.into_iter().filter(|fact| !known.contains(fact)).map(Fact::name).collect::<Vec<_>>()
     };
-    assert_eq!(blind(LogForm::Debug), ["reports"]);
-    assert_eq!(blind(LogForm::Plain), ["denials", "publishes", "deliveries", "reports"]);
-    assert_eq!(blind(LogForm::Topic), ["denials", "publishes", "deliveries", "reports", "broker-starts"]);
+    assert_eq!(blind(LogForm::Debug), ["reports", "client-software"]);
+    assert_eq!(blind(LogForm::Plain), ["denials", "publishes", "deliveries", "reports", "client-software"]);
+    assert_eq!(
+        blind(LogForm::Topic),
+        ["denials", "publishes", "deliveries", "reports", "broker-starts", "client-software"]
+    );
 }
 
 #[test]

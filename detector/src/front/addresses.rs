@@ -52,6 +52,12 @@ impl Addresses {
         self.rows.get(number as usize).map(|&(ip, _)| ip)
     }
 
+    /// Whether any thing ever had a session from an address, as far as is known.
+    pub(crate) fn had_session(&self, ip: IpAddr) -> bool {
+        let number = self.numbers.get(&ip);
+        number.and_then(|&number| self.get(number)).is_some_and(Address::had_session)
+    }
+
     /// The number of an address; a new one is followed if there is or can be made room among `max`.
     pub(crate) fn number(&mut self, ip: IpAddr, max: usize) -> Option<u32> {
         if let Some(&number) = self.numbers.get(&ip) {

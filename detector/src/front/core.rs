@@ -21,7 +21,7 @@ use super::{
     addresses::{Addresses, LOOKS_MAX},
     clock::Clock,
     counts::{FrontCounts, kind_index},
-    doings::{Doing, Shares, aws, connects, disconnects, fails, groups_of, own},
+    doings::{Doing, Shares, aws, connects, disconnects, fails, groups_of, is_public, own},
     repeat::{Deliveries, Positions, Rings},
     session::{Members, NONE, Thing, secs32},
     topics::Topics,
@@ -162,7 +162,8 @@ impl Core {
             EventKind::ConnectionError { ip, kind } => {
                 // Without an address, as where the source is not sure of it, only the fleet counts it.
                 let (who, ip) = (Attribution::Address, ip.map(|ip| ip.to_canonical()));
-                self.tell_groups(step, &Doing { who, ip, ..Doing::of(fails(kind)) }, batch);
+                let bits = fails(kind) | self.probes(ip, who);
+                self.tell_groups(step, &Doing { who, ip, ..Doing::of(bits) }, batch);
             }
             EventKind::AdminChange { .. } | EventKind::BrokerReload => {}
         }
@@ -259,6 +260,7 @@ impl Core {
                 continue;
             }
             row.known = false;
+            row.session_lasted(secs32(step.at));
             if row.connected {
                 row.left = secs32(step.at);
                 self.end_session(thing, step.at);
@@ -273,6 +275,7 @@ impl Core {
     fn auth_failure(&mut self, step: Step, failure: &AuthFailure<'_>, batch: &mut Batch) {
         let bits = aws(AwsMetric::NumAuthorizationFailures) | aws(AwsMetric::NumConnectionAttempts);
         let ip = failure.ip.map(|ip| ip.to_canonical());
+        let bits = bits | self.probes(ip, failure.attribution);
         let claimed = failure.claimed_client.filter(|client| !client.is_empty());
         let doing = Doing { who: failure.attribution, ip, claimed, ..Doing::of(bits) };
         self.tell_groups(step, &doing, batch);
@@ -292,6 +295,13 @@ impl Core {
         }
     }
 
+    /// The bit of a probe, if something failed from an address that only a stranger can have.
+    fn probes(&self, ip: Option<IpAddr>, who: Attribution) -> u64 {
+        let stranger = |ip: &IpAddr| is_public(*ip) && !self.addresses.had_session(*ip);
+        let sure = who != Attribution::Ambiguous;
+        if sure && ip.as_ref().is_some_and(stranger) { own(OwnMetric::Probes) } else { 0 }
+    }
+
     /// The number of a thing, unless another has it by now.
     fn still_there(&self, identity: u64) -> Option<u32> {
         let number = u32::try_from(identity & 0xffff_ffff).ok()?;
@@ -305,7 +315,7 @@ impl Core {
         &self,
         step: Step,
         thing: Option<u32>,
-        (bits, value): (u32, u32),
+        (bits, value): (u64, u32),
         topic: &str,
         batch: &mut Batch,
     ) {
@@ -322,7 +332,7 @@ impl Core {
     fn does(&self, step: Step, thing: u32, doing: Doing<'_>, batch: &mut Batch) {
         let own = doing.bits & self.compiled.own_bits();
         if own != 0 {
-            batch.push(step.op(thing, What::Own, u64::from(own), Attribution::Certain));
+            batch.push(step.op(thing, What::Own, own, Attribution::Certain));
         }
         if doing.bits & self.compiled.group_bits() == 0 {
             return;

@@ -19,6 +19,9 @@ use crate::{batch::Keyed, names::tags};
 
 /// A session that is shorter has flapped; a new one that comes sooner is a reconnect; seconds.
 const SHORT_SECS: u32 = 60;
+/// Whose session lasted as long is missed when it goes, seconds: the default window of a judgement. What
+/// never holds a session over one, such as a tool or a health check, says nothing by its absence.
+const LASTING_SECS: u32 = 300;
 /// A session that was ended by a takeover waits so long for the one that took over, seconds.
 const TAKEOVER_SECS: u32 = 5;
 /// Things that a share is told of at least. Of fewer a share says little: of five things that are
@@ -28,7 +31,7 @@ const SHARE_MIN: u32 = 20;
 const KEY_BYTES_MAX: usize = 256;
 
 /// The bit of one of our own metrics.
-pub(crate) const fn own(metric: OwnMetric) -> u32 {
+pub(crate) const fn own(metric: OwnMetric) -> u64 {
     match MetricKey::Own(metric).bit() {
         Some(bit) => 1 << bit,
         None => 0,
@@ -36,7 +39,7 @@ pub(crate) const fn own(metric: OwnMetric) -> u32 {
 }
 
 /// The bit of a metric of AWS.
-pub(crate) const fn aws(metric: fleet::metric::AwsMetric) -> u32 {
+pub(crate) const fn aws(metric: fleet::metric::AwsMetric) -> u64 {
     1 << metric as u32
 }
 
@@ -50,7 +53,7 @@ pub(crate) fn ip_hash(ip: IpAddr) -> u32 {
 }
 
 /// What a new session means, given the thing as it was before; takes note of it.
-pub(crate) fn connects(thing: &mut Thing, at: u32, ip: Option<IpAddr>) -> u32 {
+pub(crate) fn connects(thing: &mut Thing, at: u32, ip: Option<IpAddr>) -> u64 {
     let mut bits = 0;
     let ip = ip.map_or(0, ip_hash);
     if thing.since == 0 {
@@ -63,6 +66,7 @@ pub(crate) fn connects(thing: &mut Thing, at: u32, ip: Option<IpAddr>) -> u32 {
             bits |= own(OwnMetric::Takeovers);
         }
     }
+    thing.session_lasted(at);
     let left = if thing.connected { at } else { thing.left };
     let wait = at.saturating_sub(left);
     if thing.since != 0 && wait <= SHORT_SECS {
@@ -85,7 +89,7 @@ pub(crate) fn connects(thing: &mut Thing, at: u32, ip: Option<IpAddr>) -> u32 {
 }
 
 /// What the end of a session means; takes note of it.
-pub(crate) fn disconnects(thing: &mut Thing, at: u32, reason: DisconnectReason) -> u32 {
+pub(crate) fn disconnects(thing: &mut Thing, at: u32, reason: DisconnectReason) -> u64 {
     let mut bits = 0;
     match reason {
         DisconnectReason::Unclean => bits |= own(OwnMetric::UncleanDisconnects),
@@ -103,13 +107,38 @@ pub(crate) fn disconnects(thing: &mut Thing, at: u32, reason: DisconnectReason) 
     if thing.connected && at.saturating_sub(thing.since) < SHORT_SECS {
         bits |= own(OwnMetric::Flaps);
     }
+    thing.session_lasted(at);
+    thing.known &= thing.lasting;
     thing.left = at;
     bits
 }
 
+impl Thing {
+    /// An open session ends at `at`: takes note of whether it was a long one.
+    pub(crate) const fn session_lasted(&mut self, at: u32) {
+        self.lasting |= self.connected && at.saturating_sub(self.since) >= LASTING_SECS;
+    }
+}
+
+/// Whether an address belongs to nobody's own network or host (RFC 1918, 3927, 4193, 6598).
+pub(crate) const fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = matches!(ip.octets(), [100, second, ..] if second & 0b1100_0000 == 64);
+            !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified() || shared)
+        }
+        IpAddr::V6(ip) => {
+            let own = ip.is_unique_local() || ip.is_unicast_link_local();
+            !(own || ip.is_loopback() || ip.is_unspecified())
+        }
+    }
+}
+
 /// What a connection means that failed before it had an identity.
-pub(crate) const fn fails(kind: ConnectionErrorKind) -> u32 {
+pub(crate) const fn fails(kind: ConnectionErrorKind) -> u64 {
     let also = match kind {
+        // Not a connection that failed: none can be made.
+        ConnectionErrorKind::TlsSetup => return own(OwnMetric::TlsFailures),
         ConnectionErrorKind::Tls => own(OwnMetric::TlsFailures),
         ConnectionErrorKind::Protocol => own(OwnMetric::ProtocolErrors),
         ConnectionErrorKind::TooMany | ConnectionErrorKind::NoConnect => 0,
@@ -184,7 +213,7 @@ pub(crate) fn groups_of<'r>(name: &str, registry: &'r Registry) -> Vec<&'r Group
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Doing<'a> {
     /// Metrics that it counts for.
-    pub(crate) bits: u32,
+    pub(crate) bits: u64,
     /// Size of a message, or a share.
     pub(crate) value: u32,
     pub(crate) who: Attribution,
@@ -199,7 +228,7 @@ pub(crate) struct Doing<'a> {
 
 impl Doing<'_> {
     /// What counts for these metrics, without what only some events know.
-    pub(crate) const fn of(bits: u32) -> Self {
+    pub(crate) const fn of(bits: u64) -> Self {
         let who = Attribution::Certain;
         Self { bits, value: 0, who, thing: None, ip: None, principal: None, topic: "", claimed: None }
     }
@@ -336,6 +365,53 @@ mod tests {
         // A session that lasts ends the row; so does a pause.
         check("+10 -20 +21 -90 +91", "new-things flaps reconnects  reconnects");
         check("+10 -20 +81 -90 +91", "new-things flaps  flaps reconnects");
+    }
+
+    #[test]
+    fn only_a_thing_with_a_lasting_session_is_missed() {
+        let known_after = |sessions: &[(u32, u32)]| {
+            let mut thing = Thing::new();
+            for &(from, to) in sessions {
+                connects(&mut thing, from, None);
+                (thing.connected, thing.known) = (true, true);
+                disconnects(&mut thing, to, DisconnectReason::Clean);
+                thing.connected = false;
+            }
+            thing.known
+        };
+        assert!(!known_after(&[(10, 309)]), "a second short of five minutes");
+        assert!(known_after(&[(10, 310)]));
+        assert!(known_after(&[(10, 310), (400, 401)]), "once is enough");
+        let mut taken = Thing::new();
+        connects(&mut taken, 10, None);
+        taken.connected = true;
+        connects(&mut taken, 310, None);
+        assert!(taken.lasting, "a session that another one of the id ended lasted as well");
+    }
+
+    #[test]
+    fn what_is_set_apart_for_networks_is_not_public() {
+        let own = [
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "100.127.255.255",
+            "::1",
+            "::",
+            "fd00::1",
+            "fe80::1",
+        ];
+        let public = ["8.8.8.8", "203.0.113.3", "100.63.0.1", "100.128.0.1", "172.32.0.1", "2001:db8::1"];
+        for ip in own {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in public {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
     }
 
     #[test]

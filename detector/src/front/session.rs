@@ -46,6 +46,8 @@ pub(crate) struct Thing {
     pub(crate) taken: bool,
     /// It counts in the shares of its groups: it was connected since its broker began.
     pub(crate) known: bool,
+    /// A session of it lasted, so that it is missed when it goes.
+    pub(crate) lasting: bool,
 }
 
 impl Thing {
@@ -63,6 +65,7 @@ impl Thing {
             connected: false,
             taken: false,
             known: false,
+            lasting: false,
         }
     }
 
@@ -150,6 +153,11 @@ impl Address {
         } else {
             self.others = self.others.max(at);
         }
+    }
+
+    /// Whether any thing ever had a session from it, as far as is known.
+    pub(crate) const fn had_session(&self) -> bool {
+        self.thing != NOBODY
     }
 
     /// Whether no session from it is open.

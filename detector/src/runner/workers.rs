@@ -125,9 +125,9 @@ fn run_shard(
             ShardJob::Run(batch) => {
                 let mut out = Out::default();
                 let mut from = 0;
-                while let Progress::Meets { next, gathered } = shard.run(index, &batch, from, &mut out) {
-                    let Some(limits) = meeting.meet(gathered) else { return };
-                    shard.settle(index, &batch, next, &limits, &mut out);
+                while let Progress::Meets { next, end, gathered } = shard.run(index, &batch, from, &mut out) {
+                    let Some(met) = meeting.meet(gathered, shard.pools(), end) else { return };
+                    shard.settle(index, &batch, next, &met, &mut out);
                     from = next;
                 }
                 // Given up before the answer, so that the collector is the last to hold it.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use behaviors::{
+    learned::peers::News,
     recent::Recent,
     set::{Aggregate, BehaviorSet, Compiled, Group, SetId},
     slot::Slot,
@@ -22,7 +23,10 @@ use super::{
     step::{Alarm, ShardCounts, Waiting},
     table::{Items, Place, Table},
 };
-use crate::batch::{Reassign, SLICES};
+use crate::{
+    batch::{Reassign, SLICES},
+    meeting::{AllNews, PeerKey, Pools},
+};
 
 /// For each behavior of the new set, its place in the old one, if it is unchanged.
 pub(crate) type Mapping = Vec<Option<u16>>;
@@ -109,6 +113,9 @@ pub(crate) struct ShardState {
     blind: Blind,
     marks: Marks,
     counts: ShardCounts,
+    /// What things have learnt together, the same in every shard.
+    pools: Pools,
+    news: Vec<(PeerKey, News)>,
     /// Entities other than things, by slice of this shard's and group.
     keyed: Vec<Vec<TableState>>,
 }
@@ -153,7 +160,7 @@ impl TableState {
             }
             let own = (number, 0)..=(number, u16::MAX);
             let alarms = table.alarms.range(own.clone());
-            state.alarms.extend(alarms.map(|(&(_, order), &alarm)| ((place, order), alarm)));
+            state.alarms.extend(alarms.map(|(&(_, order), alarm)| ((place, order), alarm.clone())));
             let items = table.items.range(own);
             state.items.extend(items.map(|(&(_, order), items)| ((place, order), items.clone())));
         }
@@ -197,9 +204,9 @@ pub(crate) fn restore_table(state: &TableState, group: &Group, table: &mut Table
             table.words_mut(number, group.set.words()).fill(0);
         }
     }
-    for &((place, order), alarm) in &state.alarms {
+    for &((place, order), ref alarm) in &state.alarms {
         if let (Some(&number), Some(order)) = (numbers.get(place as usize), place_of(order)) {
-            table.alarms.insert((number, order), alarm);
+            table.alarms.insert((number, order), alarm.clone());
         }
     }
     for ((place, order), items) in &state.items {
@@ -252,7 +259,7 @@ impl Shard {
         let ledger = &self.ledger;
         let (lists, told) = ledger.lists.save();
         let mut state = ShardState {
-            alarms: ledger.alarms.iter().map(|(&key, &alarm)| (key, alarm)).collect(),
+            alarms: ledger.alarms.iter().map(|(&key, alarm)| (key, alarm.clone())).collect(),
             waiting: sorted(&ledger.waiting),
             lists,
             told,
@@ -260,6 +267,8 @@ impl Shard {
             marks: ledger.marks.clone(),
             keyed: self.save_keyed(),
             counts: ledger.counts,
+            pools: Pools::clone(&ledger.pools),
+            news: ledger.news.save(),
             ..ShardState::default()
         };
         let mut numbers: BTreeMap<SetId, u32> = BTreeMap::new();
@@ -320,7 +329,7 @@ impl Shard {
             for (order, _) in (0_u16..).zip(mapping.iter()).filter(|(_, from)| from.is_some()) {
                 let from = mapping.get(usize::from(order)).copied().flatten();
                 if let Some(alarm) = from.and_then(|from| alarms.iter().find(|((_, own), _)| *own == from)) {
-                    shard.ledger.alarms.insert((number, order), alarm.1);
+                    shard.ledger.alarms.insert((number, order), alarm.1.clone());
                 }
             }
             for waiting in state.waiting_of(number) {
@@ -347,11 +356,15 @@ impl Shard {
             shard.ledger.blind = state.blind.clone();
             shard.ledger.marks = state.marks.clone();
             shard.ledger.lists.restore_told(state.told);
+            shard.ledger.pools = Arc::new(state.pools.clone());
+            shard.keep_pools();
         }
         if index == 0 {
             for state in saved {
                 shard.ledger.counts.add(state.counts);
             }
+            let news = saved.iter().flat_map(|state| &state.news);
+            shard.ledger.news = AllNews::restored(news, &shard.compiled);
         }
         Ok(shard)
     }

@@ -1,12 +1,15 @@
 //! Behaviors that compare an entity with all others: every shard gathers, then all meet, then
-//! every shard judges.
+//! every shard judges. And those that learn from others: what all have learnt is put together.
+
+use std::sync::Arc;
 
 use behaviors::{
+    learned::Learned,
     limit::Limit,
-    set::Test,
+    set::{POOL_SECS, Test},
     slot::{Deciding, Value},
 };
-use fleet::event::Attribution;
+use fleet::{event::Attribution, time::Timestamp};
 
 use super::{
     Shard,
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     batch::{Batch, Op, What},
-    meeting::{FleetLimits, Gathered},
+    meeting::{FleetLimits, Gathered, Met, Pools},
 };
 
 /// How far a shard got with a batch.
@@ -27,6 +30,8 @@ pub(crate) enum Progress {
     Meets {
         /// Operation after the boundary.
         next: usize,
+        /// End of the period, and its length in seconds.
+        end: (Timestamp, u32),
         /// What this shard gathered.
         gathered: Gathered,
     },
@@ -35,18 +40,54 @@ pub(crate) enum Progress {
 impl Shard {
     /// What the shard has of the window that `op` has just ended, if anything compares by it. All
     /// shards say something or none does, because all have the same rules.
-    pub(super) fn gathered(&self, op: Op) -> Option<Gathered> {
+    pub(super) fn gathered(&mut self, op: Op) -> Option<Gathered> {
         let secs = u32::try_from(op.arg).unwrap_or(u32::MAX);
-        if !self.compiled.is_statistical(secs) {
+        if !self.compiled.is_statistical(secs) && !self.compiled.is_pooled(secs) {
             return None;
         }
         let mut gathered = Gathered::default();
+        if self.compiled.is_pooled(secs) {
+            self.gather_levels(op.at, secs, &mut gathered);
+        }
+        if secs == POOL_SECS {
+            gathered.add_news(std::mem::take(&mut self.ledger.news));
+        }
         for waiting in self.ledger.waiting.iter().filter(|waiting| waiting.end == op.at) {
             if let Some((fingerprint, statistic)) = self.compares(waiting, secs) {
                 gathered.add(fingerprint, statistic, waiting.value);
             }
         }
         Some(gathered)
+    }
+
+    /// What things have learnt of windows that begin at `at`.
+    fn gather_levels(&self, at: Timestamp, secs: u32, gathered: &mut Gathered) {
+        for behavior in self.compiled.behaviors() {
+            if behavior.window == Some(secs) && behavior.warm_up().is_some() {
+                gathered.renews(behavior.fingerprint);
+            }
+        }
+        for entity in &self.entities {
+            let set = self.compiled.set(entity.set);
+            for &order in set.warm() {
+                let Some(behavior) = set.behaviors().get(usize::from(order)) else { continue };
+                if behavior.window != Some(secs) {
+                    continue;
+                }
+                let Some(Learned::Baseline(rule)) = behavior.learned() else { continue };
+                let words = self.arena.run(entity.words, set.words());
+                let words = words.get(set.words_of(order)).unwrap_or_default();
+                if !rule.is_learning(words, at) {
+                    let tell = |sum: &mut _| rule.tell_peers(words, at, sum);
+                    gathered.add_level(behavior.fingerprint, set.group(), tell);
+                }
+            }
+        }
+    }
+
+    /// What things have learnt together.
+    pub(crate) const fn pools(&self) -> &Arc<Pools> {
+        &self.ledger.pools
     }
 
     fn compares(&self, waiting: &Waiting, secs: u32) -> Option<(u64, behaviors::statistic::Statistic)> {
@@ -62,14 +103,12 @@ impl Shard {
 
     /// Judges the window that ended just before operation `next`, by what the fleet says of it. What
     /// is left of earlier windows, whose end was never told, is given up.
-    pub(crate) fn settle(
-        &mut self,
-        index: usize,
-        batch: &Batch,
-        next: usize,
-        limits: &FleetLimits,
-        out: &mut Out,
-    ) {
+    pub(crate) fn settle(&mut self, index: usize, batch: &Batch, next: usize, met: &Met, out: &mut Out) {
+        self.ledger.pools = Arc::clone(&met.pools);
+        if index == 0 {
+            self.ledger.counts.forgotten += met.forgotten;
+        }
+        let limits = &met.limits;
         let ops = batch.ops.get(index);
         let Some(&op) = ops.and_then(|ops| ops.get(next.checked_sub(1)?)) else { return };
         debug_assert_eq!(op.what, What::Boundary, "shards meet at boundaries");

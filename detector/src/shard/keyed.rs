@@ -57,6 +57,7 @@ impl Shared<'_> {
             op: self.op,
             entity: row,
             principal: NONE,
+            peers: None,
             alarms,
             waiting: &mut waiting,
             lists: &mut lists,
@@ -80,7 +81,8 @@ impl Shared<'_> {
     /// Ends all violations of an entity without a verdict.
     fn invalidate(&mut self, table: &mut Table, group: &Group, row: u32, at: Timestamp) {
         self.with(table, group, row, |step, _| {
-            while let Some((&place, &alarm)) = step.sink.alarms.range((row, 0)..=(row, u16::MAX)).next() {
+            while let Some((&place, alarm)) = step.sink.alarms.range((row, 0)..=(row, u16::MAX)).next() {
+                let alarm = alarm.clone();
                 step.sink.alarms.remove(&place);
                 let order = place.1;
                 if let Some(behavior) = step.set.behaviors().get(usize::from(order)) {
@@ -161,6 +163,29 @@ impl Shard {
                     // that clears the alarm.
                     shared.with(table, group, number, |step, _| {
                         step.close(listeners, present, was_blind, None)
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells the latest datapoints of the violations that went on since the last time.
+    pub(super) fn keyed_latest(&mut self, op: Op, out: &mut Out) {
+        let Ledger { marks, blind, counts, .. } = &mut self.ledger;
+        let mut shared = Shared { op, marks, blind, counts, out };
+        for slice in &mut self.keyed.slices {
+            for (group, table) in self.compiled.groups().iter().zip(slice) {
+                let went_on = |alarm: &super::step::Alarm| alarm.latest.is_some();
+                let open = table.alarms.iter().filter(|(_, alarm)| went_on(alarm));
+                let open: Vec<(u32, u16)> = open.map(|(&key, _)| key).collect();
+                for (row, order) in open {
+                    shared.with(table, group, row, |step, _| {
+                        let Some(alarm) = step.sink.alarms.get_mut(&(row, order)) else { return };
+                        let told = alarm.clone();
+                        alarm.latest = None;
+                        if let Some(behavior) = step.set.behaviors().get(usize::from(order)) {
+                            step.sink.tell_latest(order, behavior, told);
+                        }
                     });
                 }
             }

@@ -3,7 +3,13 @@
 use std::{net::IpAddr, sync::Arc};
 
 use behaviors::{
-    learned::{Learned, known::KnownSet, verdict::Verdict},
+    learned::{
+        Learned,
+        known::KnownSet,
+        peers::{Peers, Prior},
+        verdict::Verdict,
+    },
+    limit::LimitSource,
     set::{Behavior, BehaviorSet, Test},
     slot::{Deciding, Slot, Value},
 };
@@ -81,9 +87,11 @@ impl Step<'_> {
                     self.settle(order, behavior, rule, &point.deciding);
                 }
                 let words = self.words.get(self.set.words_of(order)).unwrap_or_default();
+                let Some(start) = self.run.get(usize::from(order)).map(Slot::start) else { return late };
+                let prior = self.prior(behavior, rule, words, start).map(|(prior, _)| prior);
                 let Some(slot) = self.run.get_mut(usize::from(order)) else { return late };
                 if own.is_none()
-                    && let Some(bound) = rule.bound_above(words, slot.start())
+                    && let Some(bound) = rule.bound_above(words, start, prior.as_ref())
                     && let Some(point) = behavior.decide_early(slot, at, bound)
                 {
                     self.settle(order, behavior, rule, &point.deciding);
@@ -111,6 +119,20 @@ impl Step<'_> {
         slot.or_else(|| word().map(Slot::from_word)).is_some_and(|slot| slot.in_alarm())
     }
 
+    /// What stands in for the entity's own level in the window at `start`, if that is still learnt.
+    #[inline]
+    fn prior(
+        &self,
+        behavior: &Behavior,
+        rule: &Learned,
+        words: &[u32],
+        start: Timestamp,
+    ) -> Option<(Prior, Peers)> {
+        let peers = rule.warm_up(words, start)?;
+        let pools = self.sink.peers.as_ref()?.pools;
+        pools.prior(behavior.fingerprint, peers, self.set.group())
+    }
+
     /// Judges a number that its window has gathered, and counts the verdict.
     pub(crate) fn settle(
         &mut self,
@@ -121,23 +143,23 @@ impl Step<'_> {
     ) {
         let Value::Number(value) = deciding.value else { return };
         let in_alarm = self.is_in_alarm(order);
+        let words = self.words.get(self.set.words_of(order)).unwrap_or_default();
+        let prior = self.prior(behavior, rule, words, deciding.start);
         let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+        let source = prior.map(|(prior, of)| LimitSource::Peers { of, things: prior.things });
+        let prior = prior.map(|(prior, _)| prior);
         // What a source did not see is missing in the window: that is no sign of too little, and
         // no lesson. Too much is too much all the same.
         if behavior.window.is_some() && self.sink.blind.had(deciding.start, deciding.at) {
-            let too_much = rule.bound_above(words, deciding.start).is_some_and(|bound| value > bound);
+            let too_much =
+                rule.bound_above(words, deciding.start, prior.as_ref()).is_some_and(|bound| value > bound);
             if !too_much {
                 return;
             }
         }
-        if let Some((value, verdict)) = rule.number(words, deciding.start, value, in_alarm) {
-            self.verdict(
-                order,
-                behavior,
-                Deciding { value: Value::Number(value), ..*deciding },
-                verdict,
-                None,
-            );
+        if let Some((value, verdict)) = rule.number(words, deciding.start, value, in_alarm, prior.as_ref()) {
+            let deciding = Deciding { value: Value::Number(value), ..*deciding };
+            self.verdict(order, behavior, deciding, (verdict, source), None);
         }
     }
 
@@ -161,11 +183,22 @@ impl Step<'_> {
         let (at, attribution) = (self.sink.op.at, self.sink.op.who);
         let mut all: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
         hashes(set, &mut |hash| all.push(hash));
-        let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
-        let known = set.observe(words, at, all);
+        let known = match (set.of, &mut self.sink.peers) {
+            (Some(of), Some(peers)) => {
+                let key = (behavior.fingerprint, of.of(self.set.group()));
+                let known = peers.news.of(key, set).observe(set, peers.pools.set(key), at, all);
+                peers.news.bound();
+                known
+            }
+            (Some(_), None) => return,
+            (None, _) => {
+                let words = self.words.get_mut(self.set.words_of(order)).unwrap_or_default();
+                set.observe(words, at, all)
+            }
+        };
         self.sink.counts.forgotten += u64::from(known.evicted);
         let deciding = Deciding { at, value: Value::List, attribution, start: at, limit: behavior.limit() };
-        self.verdict(order, behavior, deciding, known.verdict, list);
+        self.verdict(order, behavior, deciding, (known.verdict, None), list);
     }
 
     /// A message was sent on a topic.
@@ -241,7 +274,7 @@ impl Step<'_> {
         let attribution = Attribution::Certain;
         let deciding =
             Deciding { at, value: Value::Number(value), attribution, start: at, limit: behavior.limit() };
-        self.verdict(order, behavior, deciding, verdict, None);
+        self.verdict(order, behavior, deciding, (verdict, None), None);
     }
 
     /// Counts a verdict, and tells what it changed.
@@ -250,7 +283,7 @@ impl Step<'_> {
         order: u16,
         behavior: &Arc<Behavior>,
         deciding: Deciding,
-        verdict: Verdict,
+        (verdict, source): (Verdict, Option<LimitSource>),
         list: List<'_>,
     ) {
         let Test::Learned(rule) = &behavior.test else { return };
@@ -261,7 +294,8 @@ impl Step<'_> {
             (Value::Number(number), _) => number,
             (Value::List, list) => list.map_or(0.0, |list| list.len() as f64),
         };
-        let limit = rule.limit(value, verdict);
+        let mut limit = rule.limit(value, verdict);
+        limit.source = source.unwrap_or(limit.source);
         let compliant = !verdict.is_unusual();
         let word = self.set.state_of(order).and_then(|at| self.words.get_mut(at));
         let point = match (self.run.get_mut(usize::from(order)), word) {

@@ -17,7 +17,7 @@ mod slots;
 mod step;
 mod table;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use behaviors::{
     profile::Profiles,
@@ -37,7 +37,7 @@ use self::{
     marks::Marks,
     presence::Presence,
     slots::Slots,
-    step::{Alarms, Sink, Step, Waiting, metric_number},
+    step::{Alarms, PeersOf, Sink, Step, Waiting, metric_number},
 };
 pub(crate) use self::{
     carry::ShardState,
@@ -47,7 +47,7 @@ pub(crate) use self::{
 use crate::{
     batch::{Batch, Op, Reassign, SLICES, What},
     front::NONE,
-    meeting::Gathered,
+    meeting::{AllNews, Gathered, Pools},
 };
 
 /// Without any datapoint for so long, a violation ends without a verdict
@@ -118,14 +118,19 @@ struct Ledger {
     blind: Blind,
     marks: Marks,
     counts: ShardCounts,
+    /// What things have learnt together, as of the last meeting.
+    pools: Arc<Pools>,
+    /// What was new to groups since then.
+    news: AllNews,
 }
 
 impl Ledger {
     /// Where decisions about a thing go.
     #[inline]
     fn sink<'a>(&'a mut self, op: Op, entity: u32, principal: u32, out: &'a mut Out) -> Sink<'a> {
-        let Self { alarms, waiting, lists, blind, marks, counts } = self;
-        Sink { op, entity, principal, alarms, waiting, lists, marks, blind, counts, out }
+        let Self { alarms, waiting, lists, blind, marks, counts, pools, news } = self;
+        let peers = PeersOf { pools, news };
+        Sink { op, entity, principal, alarms, waiting, lists, marks, blind, counts, peers: Some(peers), out }
     }
 }
 
@@ -158,8 +163,9 @@ impl Shard {
         let mut done = from;
         for ops in ops.chunks(AHEAD) {
             self.look_ahead(ops);
-            if let Some((at, gathered)) = self.run_some(index, ops, batch, out) {
-                return Progress::Meets { next: done + at + 1, gathered };
+            if let Some((at, op, gathered)) = self.run_some(index, ops, batch, out) {
+                let end = (op.at, u32::try_from(op.arg).unwrap_or(u32::MAX));
+                return Progress::Meets { next: done + at + 1, end, gathered };
             }
             done += ops.len();
         }
@@ -195,7 +201,7 @@ impl Shard {
         ops: &[Op],
         batch: &Batch,
         out: &mut Out,
-    ) -> Option<(usize, Gathered)> {
+    ) -> Option<(usize, Op, Gathered)> {
         for (at, op) in ops.iter().enumerate() {
             match op.what {
                 What::AssignThing => {
@@ -206,7 +212,7 @@ impl Shard {
                 What::Boundary => {
                     self.boundary(index, *op, out);
                     if let Some(gathered) = self.gathered(*op) {
-                        return Some((at, gathered));
+                        return Some((at, *op, gathered));
                     }
                 }
                 What::Reassign => {
@@ -314,6 +320,14 @@ impl Shard {
         let mut shared = Shared { op, marks, blind, counts, out };
         keyed::moved(before, (&old, &reassign.compiled), keyed, &mut shared);
         self.compiled = Arc::clone(&reassign.compiled);
+        self.keep_pools();
+    }
+
+    /// Lets go what was learnt together for behaviors that are gone.
+    fn keep_pools(&mut self) {
+        let there: BTreeSet<u64> = self.compiled.behaviors().map(|behavior| behavior.fingerprint).collect();
+        Arc::make_mut(&mut self.ledger.pools).retain(|fingerprint| there.contains(&fingerprint));
+        self.ledger.news.retain(|fingerprint| there.contains(&fingerprint));
     }
 
     /// Windows of `op.arg` seconds end at `op.at`.
@@ -340,6 +354,8 @@ impl Shard {
         self.keyed_boundary(op, secs, start, blind, out);
         self.hand_on_collected(secs, op, out);
         if op.at.secs() % SILENCE_GRID_SECS == 0 {
+            self.tell_latest(op, out);
+            self.keyed_latest(op, out);
             self.invalidate_silent(op, out);
             self.keyed_silent(op, out);
         }
@@ -362,6 +378,23 @@ impl Shard {
             }
             !over
         });
+    }
+
+    /// Tells the latest datapoints of the violations that went on since the last time.
+    fn tell_latest(&mut self, op: Op, out: &mut Out) {
+        let mut told = Vec::new();
+        for (&key, alarm) in &mut self.ledger.alarms {
+            if alarm.latest.is_some() {
+                told.push((key, alarm.clone()));
+                alarm.latest = None;
+            }
+        }
+        for ((number, order), alarm) in told {
+            let Some(entity) = self.entities.get(number as usize / self.shards) else { continue };
+            let behaviors = self.compiled.set(entity.set).behaviors();
+            let Some(behavior) = behaviors.get(usize::from(order)) else { continue };
+            self.ledger.sink(op, number, entity.principal, out).tell_latest(order, behavior, alarm);
+        }
     }
 
     /// Ends the violations of entities that have been silent too long. How long a thing has been
@@ -550,10 +583,10 @@ fn move_alarms(sink: &mut Sink<'_>, old: &BehaviorSet, mapping: &carry::Mapping)
     let open: Vec<_> = sink
         .alarms
         .range((entity, 0)..=(entity, u16::MAX))
-        .map(|(&(_, order), &alarm)| (order, alarm))
+        .map(|(&(_, order), alarm)| (order, alarm.clone()))
         .collect();
-    for &(order, _) in &open {
-        sink.alarms.remove(&(entity, order));
+    for (order, _) in &open {
+        sink.alarms.remove(&(entity, *order));
     }
     for (order, alarm) in open {
         let new = mapping.iter().position(|&from| from == Some(order)).and_then(|at| u16::try_from(at).ok());

@@ -29,15 +29,18 @@ use super::{
 use crate::{
     batch::{Batch, Op, ReportRow, slice},
     evidence::{Evidence, EvidencePoint, JournalRange},
+    meeting::{AllNews, Pools},
     transition::{MetricValue, TransitionKind},
 };
 
 /// What a violation is known by while it lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Alarm {
     pub(crate) seq: u64,
     pub(crate) nth: u16,
     pub(crate) started: Timestamp,
+    /// The latest violating datapoint since the last one that was told.
+    pub(crate) latest: Option<Box<(Timestamp, MetricValue)>>,
 }
 
 /// Open violations by entity and index of the behavior. Bounded by the slots.
@@ -58,6 +61,8 @@ pub(crate) struct Raw {
     pub(crate) value: Option<MetricValue>,
     pub(crate) who: Attribution,
     pub(crate) alarm: Alarm,
+    /// The violation goes on: `at` and `value` are those of its latest datapoint. Else it begins or ends.
+    pub(crate) goes_on: bool,
     pub(crate) evidence: Option<Box<Evidence>>,
     /// Name of the entity, if it is no thing.
     pub(crate) key: Option<Box<[u8]>>,
@@ -145,7 +150,16 @@ pub(crate) struct Sink<'a> {
     pub(crate) marks: &'a Marks,
     pub(crate) blind: &'a Blind,
     pub(crate) counts: &'a mut ShardCounts,
+    /// Of things only.
+    pub(crate) peers: Option<PeersOf<'a>>,
     pub(crate) out: &'a mut Out,
+}
+
+/// What things learn together.
+#[derive(Debug)]
+pub(crate) struct PeersOf<'a> {
+    pub(crate) pools: &'a Pools,
+    pub(crate) news: &'a mut AllNews,
 }
 
 /// A list as it was observed.
@@ -219,6 +233,8 @@ impl Sink<'_> {
         let recent = recent.unwrap_or(&mut none);
         if let Some(change) = point.change() {
             self.change(order, behavior, recent, change, list);
+        } else if !compliant {
+            self.goes_on(order, behavior, &point.deciding, list);
         }
         recent.push(point.deciding.at, size(point.deciding.value, list), compliant);
     }
@@ -246,6 +262,37 @@ impl Sink<'_> {
         }
     }
 
+    /// Takes note of a violating datapoint that changes nothing: the latest one of an open violation is told
+    /// with the others at the end of a period ([`Sink::tell_latest`]).
+    #[cold]
+    fn goes_on(&mut self, order: u16, behavior: &Arc<Behavior>, deciding: &Deciding, list: List<'_>) {
+        if let Some(alarm) = self.alarms.get_mut(&(self.entity, order)) {
+            alarm.latest = Some(Box::new((deciding.at, value_of(behavior, deciding.value, list))));
+        }
+    }
+
+    /// Tells the latest datapoint of a violation that goes on.
+    pub(crate) fn tell_latest(&mut self, order: u16, behavior: &Arc<Behavior>, mut alarm: Alarm) {
+        let Some(latest) = alarm.latest.take() else { return };
+        let (at, value) = *latest;
+        self.out.raws.push(Raw {
+            seq: self.op.seq,
+            entity: self.entity,
+            order,
+            nth: self.op.nth,
+            kind: TransitionKind::InAlarm,
+            at,
+            principal: self.principal,
+            behavior: Arc::clone(behavior),
+            value: Some(value),
+            who: Attribution::Certain,
+            alarm,
+            goes_on: true,
+            evidence: None,
+            key: None,
+        });
+    }
+
     /// Takes a change of a violation's state.
     #[cold]
     fn change(
@@ -259,8 +306,8 @@ impl Sink<'_> {
         let key = (self.entity, order);
         let (kind, deciding, alarm) = match change {
             Change::Alarm(deciding) => {
-                let alarm = Alarm { seq: self.op.seq, nth: self.op.nth, started: deciding.at };
-                self.alarms.insert(key, alarm);
+                let alarm = Alarm { seq: self.op.seq, nth: self.op.nth, started: deciding.at, latest: None };
+                self.alarms.insert(key, alarm.clone());
                 (TransitionKind::InAlarm, deciding, alarm)
             }
             Change::Clear(deciding) => {
@@ -268,11 +315,7 @@ impl Sink<'_> {
                 (TransitionKind::AlarmCleared, deciding, alarm)
             }
         };
-        let value = match (deciding.value, list) {
-            (Value::Number(number), _) => metric_number(&behavior.metric, number),
-            (Value::List, Some(list)) => list.value(),
-            (Value::List, None) => MetricValue::Strings(Vec::new()),
-        };
+        let value = value_of(behavior, deciding.value, list);
         let clears = kind == TransitionKind::AlarmCleared;
         let run = if clears { behavior.to_clear } else { behavior.to_alarm };
         let mut evidence = Evidence {
@@ -337,9 +380,19 @@ impl Sink<'_> {
             value,
             who,
             alarm,
+            goes_on: false,
             evidence,
             key: None,
         });
+    }
+}
+
+/// The value as it is told.
+fn value_of(behavior: &Behavior, value: Value, list: List<'_>) -> MetricValue {
+    match (value, list) {
+        (Value::Number(number), _) => metric_number(&behavior.metric, number),
+        (Value::List, Some(list)) => list.value(),
+        (Value::List, None) => MetricValue::Strings(Vec::new()),
     }
 }
 
@@ -526,7 +579,7 @@ impl Step<'_> {
 
     /// Something of ours is counted: `bits` says what.
     pub(crate) fn own(&mut self, bits: u64) {
-        let mut bits = u32::try_from(bits).unwrap_or(0);
+        let mut bits = bits;
         while bits != 0 {
             let set = self.set;
             self.numbers_for(set.with_bit(bits.trailing_zeros()), 1.0);

@@ -316,9 +316,9 @@ mod tests {
         assert_eq!(order(&table), "b c a");
         take(&mut table, "d", 3);
         assert_eq!(order(&table), "c a d");
-        let alarm = crate::shard::step::Alarm { seq: 1, nth: 0, started: Timestamp::MIN };
+        let alarm = crate::shard::step::Alarm { seq: 1, nth: 0, started: Timestamp::MIN, latest: None };
         let Place::Known(c) = place(&table, "c", 3) else { panic!() };
-        table.alarms.insert((c, 0), alarm);
+        table.alarms.insert((c, 0), alarm.clone());
         table.sort_in(c);
         assert_eq!(order(&table), "a d c");
         take(&mut table, "e", 3);
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(order(&table), "e f c");
         for key in ["e", "f"] {
             let Place::Known(row) = place(&table, key, 3) else { panic!() };
-            table.alarms.insert((row, 0), alarm);
+            table.alarms.insert((row, 0), alarm.clone());
             table.sort_in(row);
         }
         assert_eq!(place(&table, "g", 3), Place::Takes(c), "all are in alarm");

@@ -124,10 +124,16 @@ fn a_broker_that_restarts_is_no_mass_disconnect() {
     let connects = |at: u32, n: u32| (0..n).map(|n| format!("{at} connect t{n}\n")).collect::<String>();
     let share = &["b: fleetward:disconnected-things less-than 50 by fleet"];
     check(share, &format!("{}10 restart\n{}", connects(1, 20), connects(20, 20)), "");
-    let leave = (0..10).map(|n| format!("1{n} disconnect t{n}\n")).collect::<String>();
-    check(share, &format!("{}{leave}", connects(1, 20)), r#"19 alarm fleet b {"count":50} certain"#);
-    // Of nineteen things no share is told.
-    check(share, &format!("{}{leave}", connects(1, 19)), "");
+    let leave =
+        |from: u32| (from..from + 10).map(|n| format!("{n} disconnect t{}\n", n - from)).collect::<String>();
+    let told = r#"310 alarm fleet b {"count":50} certain"#;
+    check(share, &format!("{}{}", connects(1, 20), leave(301)), told);
+    // Of nineteen things no share is told; and those that came for less than five minutes are not missed.
+    check(share, &format!("{}{}", connects(1, 19), leave(301)), "");
+    check(share, &format!("{}{}", connects(1, 20), leave(291)), "");
+    // A session that lasted before the restart still tells who is one to be missed.
+    let again = format!("{}400 restart\n{}{}", connects(1, 20), connects(401, 20), leave(410));
+    check(share, &again, &told.replace("310", "419"));
 }
 
 #[test]
@@ -158,6 +164,39 @@ fn connections_without_identity_count_for_address_and_fleet() {
         ],
         "1 broken - too-many\n2 connect x 10.0.0.1\n3 broken 10.0.0.2 tls",
         r#"3 alarm 10.0.0.2 a {"count":1} address"#,
+    );
+}
+
+#[test]
+fn a_stranger_that_fails_from_a_public_address_is_a_probe() {
+    let probes = &["p: fleetward:probes less-than 1 in 300 by address"];
+    check(
+        probes,
+        "1 fail 203.0.113.3 CENSYS
+         2 broken 203.0.113.4 protocol
+         3 broken ::ffff:203.0.113.4 protocol",
+        r#"1 alarm 203.0.113.3 p {"count":1} certain
+           2 alarm 203.0.113.4 p {"count":1} address"#,
+    );
+    // Not within the own network, not from where a thing was, not where the source is not sure.
+    check(
+        probes,
+        "1 fail 192.168.1.3 x
+         2 connect t 203.0.113.5
+         3 disconnect t
+         4 fail 203.0.113.5 t
+         5 fail 203.0.113.6 x ambiguous
+         6 broken - no-connect",
+        "",
+    );
+    // A broker without its certificate is no connection that failed.
+    check(
+        &[
+            "t: fleetward:tls-failures less-than 1 in 300 by fleet",
+            "e: fleetward:connection-errors less-than 1 in 300 by fleet",
+        ],
+        "1 broken - tls-setup",
+        r#"1 alarm fleet t {"count":1} address"#,
     );
 }
 
@@ -346,16 +385,16 @@ fn story(script: &str, expected: &str) {
 
 #[test]
 fn credential_stuffing() {
-    let tries: String = (0..12).map(|n| format!("{} fail 192.0.2.7 t{n}\n", 10 + n)).collect();
-    story(&tries, r#"19 alarm 192.0.2.7 credential-stuffing {"count":10} certain"#);
+    let tries: String = (0..12).map(|n| format!("{} fail 10.9.2.7 t{n}\n", 10 + n)).collect();
+    story(&tries, r#"19 alarm 10.9.2.7 credential-stuffing {"count":10} certain"#);
     // A device that retries with a wrong password is none.
-    let retries: String = (0..50).map(|n| format!("{} fail 192.0.2.7 t1\n", 10 + n)).collect();
+    let retries: String = (0..50).map(|n| format!("{} fail 10.9.2.7 t1\n", 10 + n)).collect();
     story(&retries, "");
 }
 
 #[test]
 fn distributed_brute_force_on_one_client_id_is_not_held_against_the_thing() {
-    let tries: String = (0..6).map(|n| format!("{} fail 192.0.{n}.7 t1\n", 10 + n)).collect();
+    let tries: String = (0..6).map(|n| format!("{} fail 10.8.{n}.7 t1\n", 10 + n)).collect();
     story(
         &format!("1 connect t1 10.0.0.1\n{tries}"),
         r#"14 alarm claimed:t1 brute-force-on-one-client-id {"count":5} ambiguous"#,
@@ -374,10 +413,26 @@ fn cloned_identity() {
 
 #[test]
 fn one_certificate_of_several_client_ids() {
+    // For a day it is one id an hour; then several have the certificate.
+    let usual: String =
+        (0..25).map(|hour| format!("{} connect t1 10.0.0.1 cert-1\n", hour * 3600 + 1)).collect();
+    let others = |ids: u32| -> String {
+        (2..=ids).map(|id| format!("{} connect t{id} 10.0.0.{id} cert-1\n", 24 * 3600 + id)).collect()
+    };
+    story(&format!("{usual}{}90003 tick", others(2)), "");
     story(
-        "1 connect t1 10.0.0.1 cert-1\n2 connect t2 10.0.0.2 cert-1\n3 connect t3 10.0.0.3 cert-1",
-        r#"3 alarm principal:cert-1 certificate-of-several-client-ids {"count":3} certain"#,
+        &format!("{usual}{}90003 tick", others(3)),
+        r#"90000 alarm principal:cert-1 certificate-of-several-client-ids {"count":3} certain"#,
     );
+    // More than can be usual is told at once.
+    story(
+        &format!("{usual}{}", others(4)),
+        r#"86404 alarm principal:cert-1 certificate-of-several-client-ids {"count":4} certain"#,
+    );
+    // A user name that many have is known to be one.
+    let shared: String =
+        (0..26 * 5).map(|n| format!("{} connect t{} 10.0.0.1 all\n", n / 5 * 3600 + n % 5, n % 5)).collect();
+    story(&shared, "");
 }
 
 #[test]
@@ -406,11 +461,13 @@ fn reconnect_storm() {
 
 #[test]
 fn provisioning_claim_misuse() {
-    let things: String = (0..25).map(|n| format!("{} connect t{n} 10.0.0.1 claim\n", 1 + n)).collect();
+    let usual: String = (0..24).map(|n| format!("{} connect t{n} 10.0.0.1 claim\n", 1 + n * 3600)).collect();
+    let many: String =
+        (0..25).map(|n| format!("{} connect t{} 10.0.0.1 claim\n", 86_400 + n, 100 + n)).collect();
     story(
-        &things,
-        r#"3 alarm principal:claim certificate-of-several-client-ids {"count":3} certain
-           20 alarm principal:claim claim-creates-too-many-things {"count":20} certain"#,
+        &format!("{usual}{many}"),
+        r#"86403 alarm principal:claim certificate-of-several-client-ids {"count":4} certain
+           86420 alarm principal:claim claim-creates-too-many-things {"count":21} certain"#,
     );
 }
 
@@ -425,14 +482,14 @@ fn unknown_device() {
 #[test]
 fn mass_disconnect() {
     let connects: String = (0..24).map(|n| format!("1 connect s{n} 10.0.0.{n} u{n}\n")).collect();
-    let leave: String = (0..20).map(|n| format!("{} disconnect s{n} unclean\n", 100 + n)).collect();
-    let back: String = (0..20).map(|n| format!("{} connect s{n} 10.0.0.{n} u{n}\n", 400 + n)).collect();
-    let again: String = (0..8).map(|n| format!("{} disconnect s{n}\n", 620 + n)).collect();
+    let leave: String = (0..20).map(|n| format!("{} disconnect s{n} unclean\n", 400 + n)).collect();
+    let back: String = (0..20).map(|n| format!("{} connect s{n} 10.0.0.{n} u{n}\n", 700 + n)).collect();
+    let again: String = (0..8).map(|n| format!("{} disconnect s{n}\n", 920 + n)).collect();
     story(
-        &format!("{connects}{leave}{back}{again}902 tick"),
-        r#"111 alarm group:hall mass-disconnect-of-a-group {"count":50} certain
-           119 alarm fleet mass-disconnect {"count":83} certain
-           600 clear fleet mass-disconnect {"count":79} certain
-           900 clear group:hall mass-disconnect-of-a-group {"count":33} certain"#,
+        &format!("{connects}{leave}{back}{again}1202 tick"),
+        r#"411 alarm group:hall mass-disconnect-of-a-group {"count":50} certain
+           419 alarm fleet mass-disconnect {"count":83} certain
+           900 clear fleet mass-disconnect {"count":79} certain
+           1200 clear group:hall mass-disconnect-of-a-group {"count":33} certain"#,
     );
 }

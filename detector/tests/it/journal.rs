@@ -114,6 +114,30 @@ fn what_is_not_committed_is_not_there() {
     assert_eq!(read(dir.path(), 1).unwrap(), [b"a"]);
 }
 
+/// Settings are one record: more profiles than fit into it are refused, and the journal goes on.
+#[test]
+fn settings_have_the_bound_of_a_record() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = open(dir.path(), 1 << 20);
+    let max = 256 << 20;
+    // Zeros that nobody touches take no memory.
+    let large = vec![0; max + 1];
+    for (subject, payload) in [("", &large[..]), ("x", &large[..max])] {
+        let rules = Entry { kind: Kind::Rules, subject, ..entry(1, payload) };
+        let error = journal.append(rules).unwrap_err();
+        assert!(
+            matches!(error, JournalError::TooLarge { what: "subject and payload", len, max: bound }
+                if len == max + 1 && bound == max),
+            "{error}"
+        );
+        assert!(error.to_string().contains("268435456"), "it names what is allowed: {error}");
+    }
+    assert_eq!(journal.pending_bytes(), 0);
+    journal.append(entry(1, b"a")).unwrap();
+    journal.commit().unwrap();
+    assert_eq!(read(dir.path(), 1).unwrap(), [b"a"]);
+}
+
 #[test]
 fn two_engines_cannot_share_a_folder() {
     let dir = TempDir::new().unwrap();

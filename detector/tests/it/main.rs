@@ -20,6 +20,7 @@ mod journal_old;
 mod learned;
 #[cfg(test)]
 mod parity;
+mod peers;
 #[cfg(test)]
 mod resume;
 #[cfg(test)]
@@ -29,4 +30,5 @@ mod same;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod violating;
 mod walk;

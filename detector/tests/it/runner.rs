@@ -62,7 +62,11 @@ async fn consume(handle: RunnerHandle, mut outputs: mpsc::Receiver<Output>) -> V
 pub(crate) fn transitions(outputs: &[Output]) -> Vec<Transition> {
     let transition = |output: &Output| match output {
         Output::Transition(transition) => Some(transition.clone()),
-        Output::Watched(_) | Output::Datapoints(_) | Output::Refused(_) | Output::Folded { .. } => None,
+        Output::Violating(_)
+        | Output::Watched(_)
+        | Output::Datapoints(_)
+        | Output::Refused(_)
+        | Output::Folded { .. } => None,
     };
     outputs.iter().filter_map(transition).collect()
 }

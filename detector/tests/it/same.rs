@@ -32,13 +32,16 @@ pub(crate) fn many_rules() -> Rules {
 }
 
 /// Judgements of every kind, which learn little before they judge.
-const LEARNED: [&str; 14] = [
+const LEARNED: [&str; 17] = [
     r#"topics: num-messages-sent {"learn":{"learnSeconds":0,"learnObservations":2,"capacity":2}} -"#,
     r#"usual: num-messages-sent {"baseline":{"learnDatapoints":3,"memoryDatapoints":9,"direction":"both"}} - in 60"#,
     r#"hourly: message-byte-size {"baseline":{"season":"hour-of-day","learnDatapoints":3}} - in 60"#,
     r#"weekly: all-bytes-out {"baseline":{"season":"hour-of-week","learnDatapoints":3,"chart":"ewma","falseAlarmsPerDatapoint":0.1}} -"#,
     r#"shift: all-bytes-out {"baseline":{"learnDatapoints":3,"chart":"cusum","falseAlarmsPerDatapoint":0.1}} - in 60"#,
     r#"clusters: num-messages-sent {"counts":{"learnDatapoints":3,"falseAlarmsPerDatapoint":0.1}} - in 60"#,
+    r#"topics-of-group: num-messages-sent {"learn":{"learnSeconds":0,"learnObservations":3,"capacity":2,"of":"group"}} -"#,
+    r#"ports-of-fleet: listening-tcp-ports {"learn":{"learnSeconds":60,"learnObservations":2,"of":"fleet","remember":false}} -"#,
+    r#"like-others: num-messages-sent {"baseline":{"learnDatapoints":1,"warmUp":"fleet"}} - in 60"#,
     r#"ports-known: listening-tcp-ports {"learn":{"learnSeconds":0,"learnObservations":2,"capacity":3}} -"#,
     r#"home-known: source-ip-address {"learn":{"learnSeconds":0,"learnObservations":1,"remember":false}} -"#,
     r#"hush: num-messages-sent {"silence":{"seconds":20}} -"#,
@@ -50,7 +53,10 @@ const LEARNED: [&str; 14] = [
 ];
 
 pub(crate) fn registry() -> Registry {
-    serde_json::from_str(r#"{"things":{"t1":{},"t2":{}}}"#).unwrap()
+    serde_json::from_str(
+        r#"{"groups":{"a":{},"b":{}},"things":{"t1":{"groups":["a"]},"t2":{"groups":["b"]}}}"#,
+    )
+    .unwrap()
 }
 
 /// A script of `steps`: (seconds since the last, verb, thing, number).

@@ -118,6 +118,7 @@ fn kind<'a>(words: &[&'a str]) -> EventKind<'a> {
                 Some("tls") => ConnectionErrorKind::Tls,
                 Some("protocol") => ConnectionErrorKind::Protocol,
                 Some("too-many") => ConnectionErrorKind::TooMany,
+                Some("tls-setup") => ConnectionErrorKind::TlsSetup,
                 _ => ConnectionErrorKind::NoConnect,
             },
         },

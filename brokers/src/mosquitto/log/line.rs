@@ -39,6 +39,8 @@ pub(super) enum Line<'a> {
     TlsAtAccept {
         ip: Option<IpAddr>,
     },
+    /// The broker could not load what it needs for TLS.
+    TlsSetup,
     TooMany {
         ip: Option<IpAddr>,
     },
@@ -161,6 +163,7 @@ pub(super) fn read(text: &str, cut: bool) -> Line<'_> {
         "dynsec:" => Some(Line::Admin { raw: text }),
         "Socket" if !cut => socket_error(text),
         "Bad" if !cut => bad(text),
+        "Error:" if is_tls_setup(text) => Some(Line::TlsSetup),
         "Opening" if text.starts_with("Opening websockets listen socket on port ") => {
             Some(Line::WebsocketsListener)
         }
@@ -400,6 +403,21 @@ fn bracketed_reason(text: &str) -> (Reason, EndKind) {
 /// Why a connection ended, in brokers before 2.0.
 pub(super) const SOCKET_ERROR: &str = "socket error";
 
+/// Whether the broker says that a part of its TLS configuration cannot be used. The lines that follow
+/// (`OpenSSL Error[0]: ...`) say why, and are as many as the library's stack is deep: not counted.
+fn is_tls_setup(text: &str) -> bool {
+    const PARTS: [&str; 6] = [
+        "Unable to load CA certificates",
+        "Unable to load server certificate ",
+        "Unable to load server key file ",
+        "Unable to load certificate revocation file ",
+        "Unable to set TLS ciphers",
+        "Server certificate/key are inconsistent",
+    ];
+    let text = text.strip_prefix("Error: ");
+    text.is_some_and(|text| PARTS.iter().any(|part| text.starts_with(part)))
+}
+
 fn socket_error(text: &str) -> Option<Line<'_>> {
     let id = text.strip_prefix("Socket error on client ")?.strip_suffix(", disconnecting.")?;
     Some(broken(id, SOCKET_ERROR))
@@ -499,11 +517,12 @@ const NOISE: [&str; 45] = [
 
 /// First words of all lines that mean something to us: what an id begins with that could make a
 /// subscribe or unsubscribe line look like one of them.
-const FIRST_WORDS: [&str; 12] = [
+const FIRST_WORDS: [&str; 13] = [
     "Bad",
     "Client",
     "Denied",
     "Dropped",
+    "Error:",
     "New",
     "Opening",
     "Received",

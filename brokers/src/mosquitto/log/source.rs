@@ -167,6 +167,9 @@ impl Source {
             Line::TlsAtAccept { ip } => {
                 emit(EventKind::ConnectionError { ip: *ip, kind: ConnectionErrorKind::Tls });
             }
+            Line::TlsSetup => {
+                emit(EventKind::ConnectionError { ip: None, kind: ConnectionErrorKind::TlsSetup });
+            }
             Line::TooMany { ip } => {
                 emit(EventKind::ConnectionError { ip: *ip, kind: ConnectionErrorKind::TooMany });
             }
