@@ -234,7 +234,7 @@ impl Sink<'_> {
         if let Some(change) = point.change() {
             self.change(order, behavior, recent, change, list);
         } else if !compliant {
-            self.goes_on(order, behavior, &point.deciding, list);
+            self.goes_on(order, behavior, (point.deciding.at, point.deciding.value), list);
         }
         recent.push(point.deciding.at, size(point.deciding.value, list), compliant);
     }
@@ -265,9 +265,9 @@ impl Sink<'_> {
     /// Takes note of a violating datapoint that changes nothing: the latest one of an open violation is told
     /// with the others at the end of a period ([`Sink::tell_latest`]).
     #[cold]
-    fn goes_on(&mut self, order: u16, behavior: &Arc<Behavior>, deciding: &Deciding, list: List<'_>) {
+    fn goes_on(&mut self, order: u16, behavior: &Behavior, (at, value): (Timestamp, Value), list: List<'_>) {
         if let Some(alarm) = self.alarms.get_mut(&(self.entity, order)) {
-            alarm.latest = Some(Box::new((deciding.at, value_of(behavior, deciding.value, list))));
+            alarm.latest = Some(Box::new((at, value_of(behavior, value, list))));
         }
     }
 
@@ -456,6 +456,9 @@ impl Step<'_> {
             }
             let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             if let Some(compliant) = behavior.observe_as_before(slot, value) {
+                if !compliant {
+                    self.sink.goes_on(order, behavior, (at, Value::Number(value)), None);
+                }
                 if let Some(recent) = self.recent.get_mut(usize::from(order)) {
                     recent.push(at, value, compliant);
                 }
@@ -508,6 +511,9 @@ impl Step<'_> {
             let Some(slot) = self.run.get_mut(usize::from(order)) else { continue };
             let verdict = compliant(behavior);
             if let Some(compliant) = behavior.observe_list_as_before(slot, verdict) {
+                if !compliant {
+                    self.sink.goes_on(order, behavior, (self.sink.op.at, Value::List), Some(whole));
+                }
                 if let Some(recent) = self.recent.get_mut(usize::from(order)) {
                     recent.push(self.sink.op.at, whole.len() as f64, compliant);
                 }

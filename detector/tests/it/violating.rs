@@ -43,7 +43,7 @@ fn the_last_one_of_a_period_is_told_at_its_end() {
     // What violates early does so once a window; what begins the violation is told by its transition.
     check(
         &["size: message-byte-size less-than 500"],
-        "10 publish a 600\n310 publish a 700\n320 publish a 800\n601 tick\n610 publish a 501\n901 tick",
+        "10 publish a 600\n310 publish a 700\n320 publish a 800\n602 tick\n610 publish a 501\n902 tick",
         "310 {\"count\":700}\n610 {\"count\":501}",
     );
 }
@@ -52,7 +52,7 @@ fn the_last_one_of_a_period_is_told_at_its_end() {
 fn windows_lists_and_entities_other_than_things_go_on_as_well() {
     check(
         &["sent: num-messages-sent less-than 2 in 60"],
-        "181 publish a\n182 publish a\n241 publish a\n242 publish a\n243 publish a\n301 tick",
+        "181 publish a\n182 publish a\n241 publish a\n242 publish a\n243 publish a\n302 tick",
         "242 {\"count\":2}",
     );
     let report = |at: u32, port: u32| {
@@ -61,12 +61,12 @@ fn windows_lists_and_entities_other_than_things_go_on_as_well() {
     // Lists have no windows of their own; those of another behavior tell the time.
     check(
         &[r#"ports: listening-tcp-ports not-in-port-set {"ports":[23,24,25]}"#, WINDOWS],
-        &[report(10, 23), report(20, 24), report(30, 25), "301 tick".into()].join("\n"),
+        &[report(10, 23), report(20, 24), report(30, 25), "302 tick".into()].join("\n"),
         "30 {\"ports\":[25]}",
     );
     check(
         &["fails: num-authorization-failures less-than 1 in 60 by address"],
-        "181 fail 10.0.0.1\n241 fail 10.0.0.1\n242 fail 10.0.0.1\n301 tick",
+        "181 fail 10.0.0.1\n241 fail 10.0.0.1\n242 fail 10.0.0.1\n302 tick",
         "241 {\"count\":1}",
     );
 }
@@ -78,7 +78,7 @@ fn what_has_ended_is_told_no_more() {
         r#"10 report a {"listening_tcp_ports":{"ports":[{"port":23}],"total":1}}
         20 report a {"listening_tcp_ports":{"ports":[{"port":23}],"total":1}}
         30 report a {"listening_tcp_ports":{"ports":[{"port":22}],"total":1}}
-        301 tick"#,
+        302 tick"#,
         "",
     );
 }

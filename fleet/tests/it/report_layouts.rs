@@ -114,7 +114,7 @@ fn any_piece_moved_elsewhere_is_judged_alike() {
 fn limits_of_lists_hold_for_layouts_that_are_known() {
     let mut decoder = taught();
     for len in [LIST_ITEMS_MAX - 1, LIST_ITEMS_MAX, LIST_ITEMS_MAX + 1] {
-        let ports: Vec<u16> = (0..len).map(|port| 1 + (port % 65_535) as u16).collect();
+        let ports: Vec<u16> = (0..len).map(|port| 1 + u16::try_from(port % 65_535).unwrap()).collect();
         // Short names, since a report has its limit too.
         let text = report(&ports, 1, 7).replace("\"interface\":\"eth0\",", "");
         (0..3).for_each(|_| agree(&mut decoder, text.as_bytes()));
