@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Home, profile, run};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
+    "user",
+    "api",
     "serve",
     "check",
     "demo",

@@ -9,6 +9,8 @@ mod certificates;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod datasets;

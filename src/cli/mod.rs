@@ -12,6 +12,7 @@ pub mod past;
 pub mod replay;
 pub mod stories;
 pub mod suggest;
+pub mod user;
 
 use std::process::ExitCode;
 
