@@ -14,7 +14,7 @@ use fleetward::{
             AlarmsArguments, AlarmsCommand, ApiArguments, ApiCommand, Arguments, Command, ConfigArguments,
             DemoArguments, ListArguments, VerifyArguments,
         },
-        check,
+        audit, check,
         client::{self, Client},
         datasets, explain, history, lens, output, replay, stories, suggest, user,
     },
@@ -47,6 +47,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => {
             Ok(check::run(&arguments.config, arguments.strict, &serve::environment)?)
         }
+        Command::Audit(arguments) => Ok(audit::run(&arguments, serve::now().millis().div_euclid(1_000))),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Datasets(arguments) => datasets::run(&arguments, &serve::environment),
         Command::Stories(arguments) => stories::run(&arguments, &serve::environment),

@@ -62,6 +62,10 @@ pub enum Command {
         there is one, from 30 days before --from."
     )]
     Replay(ReplayArguments),
+    /// Check how the fleet is configured: certificates, policies, access lists, brokers.
+    #[command(after_help = "fleetward audit run --offline /etc/mosquitto\n\n\
+        Exit codes of its commands: 0 done, 1 findings, 2 an error.")]
+    Audit(super::audit::arguments::AuditArguments),
     /// List, check and convert the public data sets that the engine is tried on.
     #[command(
         after_help = "The data themselves are not part of this program. DIR has a folder for each set."
