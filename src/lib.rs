@@ -1,5 +1,6 @@
 //! The program `fleetward`: command line and wiring. The rooms do the work; see `ARCHITECTURE.md`.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod demo;

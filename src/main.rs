@@ -1,8 +1,9 @@
 //! The program `fleetward`.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use api::plane::RECORD_HEAD_KEY;
 use clap::{CommandFactory as _, Parser as _};
 use detector::verification::Verification;
 use fleet::store::Table;
@@ -10,14 +11,13 @@ use fleetward::{
     cli::{
         Exit,
         arguments::{
-            AlarmsArguments, AlarmsCommand, Arguments, Command, ConfigArguments, DemoArguments,
-            ListArguments, VerifyArguments,
+            AlarmsArguments, AlarmsCommand, ApiArguments, ApiCommand, Arguments, Command, ConfigArguments,
+            DemoArguments, ListArguments, VerifyArguments,
         },
-        check,
+        audit, check,
         client::{self, Client},
-        datasets, explain, history, lens, output, replay, stories, suggest,
+        datasets, explain, history, lens, output, replay, stories, suggest, user,
     },
-    config::settings::Settings,
     demo::{self, DemoOptions},
     serve,
 };
@@ -47,6 +47,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => {
             Ok(check::run(&arguments.config, arguments.strict, &serve::environment)?)
         }
+        Command::Audit(arguments) => Ok(audit::run(&arguments, serve::now().millis().div_euclid(1_000))),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Datasets(arguments) => datasets::run(&arguments, &serve::environment),
         Command::Stories(arguments) => stories::run(&arguments, &serve::environment),
@@ -69,6 +70,8 @@ fn run(command: Command) -> anyhow::Result<Exit> {
                 Ok(output::line(&format!("{}: {state}", arguments.task))?)
             })
         }
+        Command::User(arguments) => user::run(&arguments, &serve::environment),
+        Command::Api(ApiArguments { command: ApiCommand::Operations { json } }) => user::operations(json),
         Command::VerifyLog(arguments) => verify(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "fleetward", &mut io::stdout());
@@ -224,28 +227,30 @@ fn verify(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
         loaded.problems.iter().for_each(|problem| output::complain(&output::printable(&problem.to_string())));
         return Ok(Exit::BadConfiguration);
     };
-    let path = settings.data_dir.join(serve::ACTIONS_LOG);
-    let expected = expected_head(&settings)?;
-    let head =
-        verify_log(&path, expected.as_ref()).with_context(|| format!("`{}` is broken", path.display()))?;
-    let how = if expected.is_some() { "as the store says" } else { "in itself; the store knows no end" };
-    output::line(&format!(
-        "{}: unbroken {how}, {} entries, ends with {}",
-        path.display(),
-        head.seq,
-        head.hash
-    ))?;
+    let running =
+        runtime()?.block_on(async { Client::new(&settings).ok()?.get("/fleetward/v1/status").await.ok() });
+    let store = if running.is_none() { Some(serve::open_store(&settings)?) } else { None };
+    let expected = |member: &str, key: &[u8]| -> anyhow::Result<Option<Head>> {
+        if let Some(status) = &running {
+            return Ok(status.get(member).and_then(|head| serde_json::from_value(head.clone()).ok()));
+        }
+        let value = store.as_ref().map(|store| store.get(Table::Meta, key)).transpose()?.flatten();
+        Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
+    };
+    let actions = expected("actionsLog", LOG_HEAD_KEY)?;
+    verify_file(&settings.data_dir.join(serve::ACTIONS_LOG), actions.as_ref())?;
+    let changes = settings.data_dir.join(serve::control::RECORD);
+    // A data folder of before the control plane has none.
+    if changes.exists() {
+        verify_file(&changes, expected("controlLog", RECORD_HEAD_KEY)?.as_ref())?;
+    }
     Ok(Exit::Done)
 }
 
-/// Where the log must end: what a running Fleetward says, else what the store says.
-fn expected_head(settings: &Settings) -> anyhow::Result<Option<Head>> {
-    let running =
-        runtime()?.block_on(async { Client::new(settings).ok()?.get("/fleetward/v1/status").await.ok() });
-    if let Some(status) = running {
-        return Ok(status.get("actionsLog").and_then(|head| serde_json::from_value(head.clone()).ok()));
-    }
-    let store = serve::open_store(settings)?;
-    let value = store.get(Table::Meta, LOG_HEAD_KEY)?;
-    Ok(value.map(|value| serde_json::from_slice(&value)).transpose()?)
+/// Proves that a record ends where a running Fleetward says, else where the store says.
+fn verify_file(path: &Path, expected: Option<&Head>) -> anyhow::Result<()> {
+    let head = verify_log(path, expected).with_context(|| format!("`{}` is broken", path.display()))?;
+    let how = if expected.is_some() { "as the store says" } else { "in itself; the store knows no end" };
+    let (path, Head { seq, hash }) = (path.display(), head);
+    Ok(output::line(&format!("{path}: unbroken {how}, {seq} entries, ends with {hash}"))?)
 }

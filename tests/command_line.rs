@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 
 use crate::support::program::{Home, profile, run};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
+    "user",
+    "api",
     "serve",
     "check",
+    "audit",
     "demo",
     "replay",
     "datasets",

@@ -5,9 +5,13 @@
 //! installs them. `FLEETWARD_TEST_PYTHON` names another Python than `python3`.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod command_line;
+#[cfg(test)]
+mod control;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]

@@ -17,11 +17,16 @@
 //! | `GET /fleetward/v1/things/THING/metrics/METRIC?from=MILLIS&to=MILLIS` | values of a metric; also `dimension`, `aggregate`, `limit` | token |
 //! | `POST /fleetward/v1/tasks/ID/undo` | undoes a task | token |
 //!
+//! Every other path is the control plane's ([`aws`], [`plane`]), where one is given.
+//!
 //! The token is sent as `Authorization: Bearer TOKEN`. Errors are JSON `{"error": TEXT}`.
 
 mod auth;
 pub mod aws;
+pub mod plane;
 mod routes;
+mod server;
+pub mod tls;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -131,15 +136,30 @@ pub enum ApiError {
 /// A request that takes longer is given up with 408.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves until `shutdown` resolves, then lets requests in progress finish.
-///
-/// # Errors
-/// When the listener fails.
+/// What answers.
+#[derive(Debug)]
+pub struct Service {
+    /// Fleetward's own endpoints.
+    pub backend: Arc<dyn Backend>,
+    /// The token of the data folder.
+    pub token: Token,
+    /// The control plane, for all other paths.
+    pub control: Option<Arc<aws::endpoint::Endpoint>>,
+}
+
+impl std::fmt::Debug for dyn Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Backend")
+    }
+}
+
+/// Serves until `shutdown` resolves, then lets requests in progress finish: with TLS, and for callers on
+/// this machine without, too.
 pub async fn serve(
     listener: TcpListener,
-    backend: Arc<dyn Backend>,
-    token: Token,
+    service: Service,
+    tls: Arc<rustls::ServerConfig>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, routes::router(backend, token)).with_graceful_shutdown(shutdown).await
+) {
+    server::run(listener, routes::router(service), tls, shutdown).await;
 }

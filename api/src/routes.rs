@@ -14,7 +14,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{ApiError, Backend, MetricValues, REQUEST_TIMEOUT, Token};
+use crate::{ApiError, Backend, MetricValues, REQUEST_TIMEOUT, Service, Token};
 
 /// Rows of a listing if the request does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -23,9 +23,13 @@ const LIMIT_MAX: usize = 10_000;
 /// No request of ours has a body worth the name.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
+/// Beginning of the paths that are never the control plane's.
+const OWN: &str = "/fleetward/";
+
 type Shared = State<Arc<dyn Backend>>;
 
-pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
+pub(crate) fn router(service: Service) -> Router {
+    let Service { backend, token, control } = service;
     let guarded = Router::new()
         .route("/metrics", get(metrics))
         .route("/fleetward/v1/status", get(status))
@@ -43,10 +47,17 @@ pub(crate) fn router(backend: Arc<dyn Backend>, token: Token) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .merge(guarded)
-        .fallback(async || ApiError::NotFound("no such path; see the documentation for the list".into()))
+        .fallback(async move |request: Request| match control {
+            Some(control) if !request.uri().path().starts_with(OWN) => control.answer(request).await,
+            _ => no_such_path().into_response(),
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(limit_time))
         .with_state(backend)
+}
+
+fn no_such_path() -> ApiError {
+    ApiError::NotFound("no such path; see the documentation for the list".into())
 }
 
 async fn admit(State(token): State<Token>, request: Request, next: Next) -> Response {
@@ -256,7 +267,8 @@ mod tests {
 
     async fn send(method: &str, path: &str, token: &str, body: &'static str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).header("authorization", token);
-        let router = router(Arc::new(Fake), Token::new("right".into()));
+        let router =
+            router(Service { backend: Arc::new(Fake), token: Token::new("right".into()), control: None });
         let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

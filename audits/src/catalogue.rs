@@ -110,5 +110,6 @@ impl From<&'static Check> for CheckInfo {
 #[must_use]
 pub fn checks() -> Vec<CheckInfo> {
     let broker = BROKER_RULES.iter().map(|rule| CheckInfo::from(*rule));
-    CERTIFICATE_CHECKS.iter().map(CheckInfo::from).chain(broker).collect()
+    let ours = crate::engine::entries::ENTRIES.iter().map(CheckInfo::from);
+    CERTIFICATE_CHECKS.iter().map(CheckInfo::from).chain(ours).chain(broker).collect()
 }

@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod catalogue;
 pub mod certificate;
+pub mod engine;
 pub mod finding;
 pub mod lens;
 pub mod policy;

@@ -19,6 +19,7 @@ pub mod incident;
 pub mod log;
 pub mod outbox;
 pub mod pattern;
+pub mod record;
 pub mod response;
 pub mod rule;
 pub mod secret;

@@ -21,8 +21,9 @@ use crate::{
     control::{BoxFuture, Control, ControlError},
     guard::{self, GuardState, HeldReason},
     incident::{IncidentDraft, IncidentOptions, Incidents},
-    log::{Head, Line, Log, Sealed},
+    log::Head,
     outbox::{Clock, Outbox},
+    record::{Keys, Record},
     rule::Rules,
     task::{Task, TaskError, TaskId, TaskState, id_of_order_key, read_task, task_key},
 };
@@ -37,8 +38,8 @@ pub const ALARMS_MAX: usize = 1000;
 /// Key in [`Table::Meta`] of the [`Head`] of the log of actions, as JSON.
 pub const LOG_HEAD_KEY: &[u8] = b"actions-log-head";
 
-/// Beginning of the keys in [`Table::AuditLog`] of the lines that the file of the log may lack.
-const LINE_PREFIX: &[u8] = b"actions/";
+/// Where the store keeps what belongs to the log of actions.
+const KEYS: Keys = Keys { head: LOG_HEAD_KEY, lines: b"actions/" };
 
 /// Records pruned in one commit at most, so that a lowered bound does not stall an alarm.
 const PRUNED_MAX: usize = 2 * ALARMS_MAX;
@@ -172,9 +173,7 @@ struct State {
     incidents: Incidents,
     /// Records in the store.
     kept: usize,
-    log: Log,
-    /// Last line of the log that the store does not keep any more, because the file is synced.
-    let_go: u64,
+    record: Record,
 }
 
 impl Response {
@@ -184,17 +183,14 @@ impl Response {
     /// # Errors
     /// When the store or the log fail, or a record cannot be read.
     pub fn open(parts: Parts, rules: Rules, options: ExecutorOptions) -> Result<Arc<Self>, TaskError> {
-        let lines = kept_lines(&*parts.store)?;
-        let log = Log::open(&parts.log, &lines)?;
-        let let_go = lines.first().map_or(log.head().seq, |line| line.seq.saturating_sub(1));
+        let record = Record::open(&parts.log, &*parts.store, KEYS)?;
         let mut state = State {
             rules: Arc::new(rules),
             guard: GuardState::default(),
             active: BTreeMap::new(),
             incidents: Incidents::open(&*parts.store, parts.incidents)?,
             kept: 0,
-            log,
-            let_go,
+            record,
         };
         state.reload(&*parts.store, (parts.clock)())?;
         let watched = state.active.values().filter(|task| is_watched(task)).map(|task| task.thing.clone());
@@ -356,7 +352,7 @@ impl Response {
     /// Where the log of actions ends.
     #[must_use]
     pub fn log_head(&self) -> Head {
-        self.state().log.head().clone()
+        self.state().record.head().clone()
     }
 
     fn draft(
@@ -415,11 +411,10 @@ impl Response {
         }
         state.incidents.put(&draft.incidents, &mut batch)?;
         let entries: Vec<_> = draft.lines.drain(..).map(|line| (now, line)).collect();
-        let lines = state.keep_lines(&entries, &mut batch)?;
+        let kept = state.record.keep(&entries, &mut batch)?;
         self.parts.outbox.commit(batch, &draft.alerts)?;
-        if let Some((sealed, let_go)) = lines {
-            state.log.append(sealed);
-            state.let_go = let_go;
+        if let Some(kept) = kept {
+            state.record.written(kept);
         }
         state.kept = (state.kept + draft.added).saturating_sub(draft.pruned);
         for task in std::mem::take(&mut draft.tasks).into_values() {
@@ -459,55 +454,7 @@ const fn is_watched(task: &Task) -> bool {
     matches!(task.state, TaskState::Verified { .. })
 }
 
-/// Lines of the log that the store keeps, in their order. A line past the head is left from a
-/// commit whose outcome was not known and that was done anew with fewer lines.
-fn kept_lines(store: &dyn Store) -> Result<Vec<Line>, TaskError> {
-    let head = store.get(Table::Meta, LOG_HEAD_KEY)?;
-    let head: Option<Head> = head.map(|head| serde_json::from_slice(&head)).transpose()?;
-    let last = head.map_or(0, |head| head.seq);
-    let entries = store.scan(Table::AuditLog, &KeyRange::prefix(LINE_PREFIX), SCAN_ENTRIES_MAX)?;
-    let mut lines = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        let read = serde_json::from_slice(&value);
-        let line: Line = read.map_err(|source| TaskError::Record {
-            key: String::from_utf8_lossy(&key).into_owned(),
-            source,
-        })?;
-        if line.seq <= last {
-            lines.push(line);
-        }
-    }
-    Ok(lines)
-}
-
-fn line_key(seq: u64) -> Vec<u8> {
-    [LINE_PREFIX, &seq.to_be_bytes()].concat()
-}
-
 impl State {
-    /// Adds to `batch` the lines of `entries`, and lets go of those that the file has for good.
-    /// What is to be written after the commit, and the last line let go.
-    fn keep_lines(
-        &mut self,
-        entries: &[(Timestamp, serde_json::Value)],
-        batch: &mut Batch,
-    ) -> Result<Option<(Sealed, u64)>, TaskError> {
-        if entries.is_empty() {
-            return Ok(None);
-        }
-        self.log.ready()?;
-        let sealed = self.log.seal(entries);
-        for line in &sealed.lines {
-            batch.put(Table::AuditLog, line_key(line.seq), serde_json::to_vec(line)?);
-        }
-        let let_go = self.log.synced();
-        for seq in self.let_go + 1..=let_go {
-            batch.delete(Table::AuditLog, line_key(seq));
-        }
-        batch.put(Table::Meta, LOG_HEAD_KEY, serde_json::to_vec(&sealed.head)?);
-        Ok(Some((sealed, let_go)))
-    }
-
     /// Reads the tasks of the store.
     fn reload(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), TaskError> {
         let (mut guard, mut active, mut kept) = (GuardState::default(), BTreeMap::new(), 0);

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use api::aws::allow::Role;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use detector::verification::{Verification, VerificationState};
@@ -61,6 +62,10 @@ pub enum Command {
         there is one, from 30 days before --from."
     )]
     Replay(ReplayArguments),
+    /// Check how the fleet is configured: certificates, policies, access lists, brokers.
+    #[command(after_help = "fleetward audit run --offline /etc/mosquitto\n\n\
+        Exit codes of its commands: 0 done, 1 findings, 2 an error.")]
+    Audit(super::audit::arguments::AuditArguments),
     /// List, check and convert the public data sets that the engine is tried on.
     #[command(
         after_help = "The data themselves are not part of this program. DIR has a folder for each set."
@@ -100,12 +105,86 @@ pub enum Command {
     Lens(LensArguments),
     /// Undo a mitigation task: give the device back what it had.
     Undo(UndoArguments),
-    /// Prove that the record of responses is unbroken.
+    /// Add, list and remove users of the control plane, which speaks the API of AWS IoT Device Defender.
+    #[command(after_help = "fleetward user add ann --role responder\n\n\
+        viewer sees everything that is no secret; responder also answers alarms and findings; administrator may all.\n\
+        A running Fleetward heeds a change at the next request. docs/api.md says how to point tools at it.")]
+    User(UserArguments),
+    /// Show what the control plane offers.
+    Api(ApiArguments),
+    /// Prove that the records of responses and of changes over the API are unbroken.
     VerifyLog(ConfigArguments),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
         shell: Shell,
+    },
+}
+
+/// `user`
+#[derive(Debug, Args)]
+pub struct UserArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// Commands of `user`.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user and print its access key, secret and token, once.
+    Add {
+        /// Its name.
+        name: String,
+        /// What it may do: viewer, responder or administrator.
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+        config: PathBuf,
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List users, without secrets.
+    List {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+        config: PathBuf,
+        /// Print a JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a user; its keys are refused from then on.
+    Remove {
+        /// Its name.
+        name: String,
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE", default_value = "fleetward.toml")]
+        config: PathBuf,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse()
+}
+
+/// `api`
+#[derive(Debug, Args)]
+pub struct ApiArguments {
+    /// What to show.
+    #[command(subcommand)]
+    pub command: ApiCommand,
+}
+
+/// Commands of `api`.
+#[derive(Debug, Subcommand)]
+pub enum ApiCommand {
+    /// List every operation, whether it is backed, and the least role that may call it.
+    Operations {
+        /// Print a JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
 }
 

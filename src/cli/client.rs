@@ -1,6 +1,9 @@
 //! Commands that ask a running Fleetward through its local endpoint.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use fleet::time::Timestamp;
@@ -26,7 +29,7 @@ impl Client {
     /// # Errors
     /// When the endpoint is switched off or the token cannot be read.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let Some(listen) = settings.listen else {
+        let Some(listen) = settings.api.listen else {
             bail!("the configuration switches the local endpoint off (`api.listen` is empty)");
         };
         let path = settings.data_dir.join(TOKEN_FILE);
@@ -34,6 +37,16 @@ impl Client {
             format!("cannot read `{}`; has `fleetward serve` run with this configuration?", path.display())
         })?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(35)).no_proxy().build()?;
+        // Plain, since it is this machine that answers.
+        let listen = match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => {
+                SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port())
+            }
+            IpAddr::V6(ip) if ip.is_unspecified() => {
+                SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.port())
+            }
+            _ => listen,
+        };
         Ok(Self { http, listen, token: token.trim().to_owned() })
     }
 

@@ -262,7 +262,7 @@ fn stream(
 /// The Fleetward that runs with these settings; nothing if none answers, which is told.
 fn ask(settings: &Settings, now: Timestamp) -> anyhow::Result<Option<audits::lens::evidence::Running>> {
     let answer = Client::new(settings).and_then(|client| {
-        let place = settings.listen.map_or_else(String::new, |listen| format!("http://{listen}"));
+        let place = settings.api.listen.map_or_else(String::new, |listen| format!("http://{listen}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(running::ask(&client, place, now))
     });

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what the exit code means.
 
 pub mod arguments;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod datasets;
@@ -12,6 +13,7 @@ pub mod past;
 pub mod replay;
 pub mod stories;
 pub mod suggest;
+pub mod user;
 
 use std::process::ExitCode;
 
@@ -26,14 +28,18 @@ pub enum Exit {
     BadConfiguration,
     /// Done, and there is something to look at (`check --strict` with warnings, `lens review --fail-on`).
     Findings,
+    /// `audit`: there are findings at or above the level.
+    Noncompliant,
+    /// `audit`: an error; whether there are findings is not known.
+    AuditFailed,
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Done => 0,
-            Exit::Failure => 1,
-            Exit::BadConfiguration => 2,
+            Exit::Failure | Exit::Noncompliant => 1,
+            Exit::BadConfiguration | Exit::AuditFailed => 2,
             Exit::Findings => 3,
         })
     }

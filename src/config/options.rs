@@ -296,13 +296,31 @@ pub struct MosquittoControlOptions {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiOptions {
-    /// Address to listen on; loopback only for now. Empty switches the endpoint off.
+    /// Address to listen on. Empty switches the endpoint off. Plain HTTP is answered to this machine alone.
     pub listen: Spanned<String>,
+    /// Certificate chain for TLS, PEM; without it one is made in the data folder.
+    pub certificate: Option<Spanned<PathBuf>>,
+    /// Its key, PEM.
+    pub key: Option<Spanned<PathBuf>>,
+    /// Region of ARNs and of signatures.
+    pub region: Spanned<String>,
+    /// Account of ARNs.
+    pub account: Spanned<String>,
+    /// Requests that each user may make in a second; twice as many at once.
+    pub requests_per_sec: Spanned<u32>,
 }
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self { listen: unplaced("127.0.0.1:9470".into()) }
+        Self {
+            listen: unplaced("127.0.0.1:9470".into()),
+            certificate: None,
+            key: None,
+            // What tools take that were told nothing.
+            region: unplaced("us-east-1".into()),
+            account: unplaced("123456789012".into()),
+            requests_per_sec: unplaced(1000),
+        }
     }
 }
 

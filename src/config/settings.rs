@@ -72,12 +72,27 @@ pub struct Settings {
     pub incidents: IncidentOptions,
     /// Who is told about alarms.
     pub sinks: Vec<Arc<dyn Sink>>,
-    /// Address of the local endpoint.
-    pub listen: Option<SocketAddr>,
+    /// The endpoint.
+    pub api: ApiSettings,
     /// Log level.
     pub log_level: &'static str,
     /// Log as JSON lines.
     pub log_json: bool,
+}
+
+/// The endpoint for people and tools.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Its address; absent where it is switched off.
+    pub listen: Option<SocketAddr>,
+    /// Certificate and key, if they are given.
+    pub tls: Option<api::tls::Files>,
+    /// Region of ARNs and of signatures.
+    pub region: String,
+    /// Account of ARNs.
+    pub account: String,
+    /// Requests of a user in a second.
+    pub requests_per_sec: u32,
 }
 
 /// Values of metrics over time.
@@ -189,7 +204,7 @@ pub fn resolve(mut options: Options, check: &mut Checker<'_>) -> Settings {
         outbox: options.alerts.outbox,
         incidents: incidents(options.alerts.incidents, check),
         sinks,
-        listen: listen(&options.api, check),
+        api: api(&options.api, check),
         log_level: check.choice(
             &options.log.level,
             "log.level",
@@ -487,17 +502,47 @@ fn mosquitto_control(options: MosquittoControlOptions, check: &mut Checker<'_>) 
     }
 }
 
-fn listen(options: &ApiOptions, check: &mut Checker<'_>) -> Option<SocketAddr> {
-    if options.listen.get_ref().is_empty() {
-        return None;
+fn api(options: &ApiOptions, check: &mut Checker<'_>) -> ApiSettings {
+    let listen = match options.listen.get_ref().is_empty() {
+        true => None,
+        false => check.parsed(&options.listen, "api.listen"),
+    };
+    let (certificate, key) = (options.certificate.as_ref(), options.key.as_ref());
+    match (certificate, key) {
+        (Some(alone), None) => {
+            check.error(alone, "api.certificate", "`api.key` is missing; both are needed".into())
+        }
+        (None, Some(alone)) => {
+            check.error(alone, "api.key", "`api.certificate` is missing; both are needed".into())
+        }
+        (Some(_), Some(_)) | (None, None) => {}
     }
-    let address: SocketAddr = check.parsed(&options.listen, "api.listen")?;
-    if !address.ip().is_loopback() {
-        let message = format!(
-            "found `{address}`; only loopback addresses are allowed, since this endpoint has no TLS yet"
-        );
-        check.error(&options.listen, "api.listen", message);
-        return None;
+    let readable =
+        check.file(certificate, "api.certificate").is_some() & check.file(key, "api.key").is_some();
+    let files = certificate.zip(key).filter(|_| readable);
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let (region, account) = (options.region.get_ref(), options.account.get_ref());
+    if region.is_empty() || region.len() > REGION_BYTES_MAX || !region.chars().all(word) {
+        let message = format!("found `{region}`; allowed are 1 to {REGION_BYTES_MAX} of `a-z 0-9 -`");
+        check.error(&options.region, "api.region", message);
     }
-    Some(address)
+    if account.len() != ACCOUNT_DIGITS || !account.chars().all(|c| c.is_ascii_digit()) {
+        let message = format!("found `{account}`; allowed are {ACCOUNT_DIGITS} digits");
+        check.error(&options.account, "api.account", message);
+    }
+    ApiSettings {
+        listen,
+        tls: files.map(|(certificate, key)| api::tls::Files {
+            certificate: check.path(certificate.get_ref()),
+            key: check.path(key.get_ref()),
+        }),
+        region: region.clone(),
+        account: account.clone(),
+        requests_per_sec: check.range(&options.requests_per_sec, "api.requests_per_sec", 1..=1_000_000),
+    }
 }
+
+/// Longest region, bytes.
+const REGION_BYTES_MAX: usize = 32;
+/// Digits of an account.
+const ACCOUNT_DIGITS: usize = 12;

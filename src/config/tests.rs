@@ -168,8 +168,23 @@ fn each_rule_names_place_value_and_what_is_allowed() {
         ),
         (
             "",
-            "[api]\nlisten = \"0.0.0.0:9470\"\n".into(),
-            "2:10: error: api.listen: found `0.0.0.0:9470`; only loopback addresses are allowed, since this endpoint has no TLS yet",
+            "[api]\nregion = \"EU 1\"\n".into(),
+            "2:10: error: api.region: found `EU 1`; allowed are 1 to 32 of `a-z 0-9 -`",
+        ),
+        (
+            "",
+            "[api]\naccount = \"12345678901x\"\n".into(),
+            "2:11: error: api.account: found `12345678901x`; allowed are 12 digits",
+        ),
+        (
+            "",
+            "[api]\nrequests_per_sec = 0\n".into(),
+            "2:20: error: api.requests_per_sec: found 0; allowed are 1 to 1000000",
+        ),
+        (
+            "",
+            "[api]\ncertificate = \"/etc/hostname\"\n".into(),
+            "2:15: error: api.certificate: `api.key` is missing; both are needed",
         ),
         (
             "",

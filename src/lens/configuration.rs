@@ -50,7 +50,7 @@ pub fn evidence(path: &Path, settings: &Settings, definitions: &Definitions) -> 
         lake_days: Some(lake.map_or(0, |lake| u64::from(lake.days))),
         lake_events: Some(lake.is_some_and(|lake| lake.events)),
         // The settings refuse an address off loopback, and the endpoint always asks for its token.
-        endpoint_closed: Some(settings.listen.is_none_or(|address| address.ip().is_loopback())),
+        endpoint_closed: Some(settings.api.listen.is_none_or(|address| address.ip().is_loopback())),
         audit_every_secs: None,
         encrypted_at_rest: None,
     }

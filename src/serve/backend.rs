@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use api::{ApiError, Backend, MetricValues};
+use api::{ApiError, Backend, MetricValues, aws::endpoint::Endpoint};
 use detector::{runner::RunnerHandle, verification::Verification};
 use fleet::{
     store::{KeyRange, Store, StoreError, Table},
@@ -64,6 +64,8 @@ pub struct Known {
     pub watched: Mutex<Arc<Watched>>,
     /// Sources that have been away for a while.
     pub away: Mutex<Away>,
+    /// The control plane.
+    pub control: Arc<Endpoint>,
     /// When this process started.
     pub started_at: Timestamp,
 }
@@ -119,8 +121,9 @@ impl Backend for Known {
     }
 
     fn metrics(&self) -> String {
-        let history = self.history.as_ref().map(Kept::counters).unwrap_or_default();
-        prometheus::text(&self.handle.counters(), &self.outbox.stats(), &self.sources.counters(), &history)
+        let mut own = self.history.as_ref().map(Kept::counters).unwrap_or_default();
+        own.extend(self.control.counts.counters());
+        prometheus::text(&self.handle.counters(), &self.outbox.stats(), &self.sources.counters(), &own)
     }
 
     fn status(&self) -> Value {
@@ -152,6 +155,7 @@ impl Backend for Known {
             "alarmsWithoutIncident": ungrouped,
             "deadLetters": dead,
             "actionsLog": self.response.log_head(),
+            "controlLog": self.control.plane.record_head(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! `fleetward serve`: builds the parts from the settings and connects them.
 
 pub mod backend;
+pub mod control;
 pub mod coverage;
 pub mod groups;
 pub mod health;
@@ -17,7 +18,7 @@ use std::{
     fs,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -87,7 +88,7 @@ const TRANSITIONS_MAX: usize = 1_000_000;
 ///
 /// # Errors
 /// When something that must be there at the start is not, or the engine stops by itself.
-pub async fn run(config: &Path, settings: Settings, definitions: Definitions) -> anyhow::Result<()> {
+pub async fn run(config: &Path, settings: Settings, mut definitions: Definitions) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
     let clock: Clock = Arc::new(now);
     make_folder(&settings.data_dir)?;
@@ -109,6 +110,8 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         settings.response.executor,
     )?;
     let health = Arc::new(Health::default());
+    let plane = control::open(&settings, &mut definitions, &store)?;
+    let token = api::Token::new(read_or_make_token(&settings.data_dir.join(TOKEN_FILE))?);
     let (handle, recorder, kept) = start_engine(&settings, &definitions, &store, &response, &health)?;
     groups.attach(handle.clone());
     handle.ready().await.context("the engine stopped while reading its journal")?;
@@ -127,10 +130,17 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         history: kept,
         watched: Mutex::new(Arc::new(watched)),
         away: Mutex::default(),
+        control: Arc::new(control::endpoint(&settings, Arc::clone(&plane), token.clone())),
         started_at: clock(),
     });
     let (stopping, stopped) = watch::channel(false);
-    let endpoint = start_endpoint(&settings, &known, stopped.clone()).await?;
+    plane.attach(Arc::new(control::Steering::new(
+        handle.clone(),
+        Arc::downgrade(&known),
+        rules(&settings, &definitions),
+    )));
+    ties.spawn(async move { plane.follow().await });
+    let endpoint = start_endpoint(&settings, &known, token, stopped.clone()).await?;
     ties.spawn(tick(handle.clone(), Arc::clone(&clock)));
     ties.spawn(tell_incidents(Arc::clone(&response), handle.clone()));
     let sight = tokio::spawn(sight::watch(Arc::downgrade(&known), Arc::clone(&clock), stopped.clone()));
@@ -143,7 +153,7 @@ pub async fn run(config: &Path, settings: Settings, definitions: Definitions) ->
         tokio::select! {
             told = signals.wait() => match told {
                 Told::Stop => break Ok(()),
-                Told::Reload => reload(config, &known, &settings).await,
+                Told::Reload => reload(config, &known).await,
             },
             reason = handle.stopped() => break Err(anyhow::anyhow!("the engine stopped: {reason}")),
         }
@@ -208,7 +218,11 @@ pub fn rules(settings: &Settings, definitions: &Definitions) -> Rules {
     }
 }
 
-fn make_folder(path: &Path) -> anyhow::Result<()> {
+/// Makes the data folder, for its owner alone.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_folder(path: &Path) -> anyhow::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -323,22 +337,20 @@ async fn tell_incidents(response: Arc<Response>, handle: RunnerHandle) {
 async fn start_endpoint(
     settings: &Settings,
     known: &Arc<Known>,
+    token: api::Token,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
-    let Some(address) = settings.listen else { return Ok(None) };
-    let token = api::Token::new(read_or_make_token(&settings.data_dir.join(TOKEN_FILE))?);
+    let Some(address) = settings.api.listen else { return Ok(None) };
+    let tls = control::tls(settings)?;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (`api.listen`)"))?;
-    let known: Arc<dyn api::Backend> = Arc::clone(known) as Arc<dyn api::Backend>;
+    let service =
+        api::Service { backend: Arc::clone(known) as _, token, control: Some(Arc::clone(&known.control)) };
     let until = async move {
         stopped.wait_for(|stopped| *stopped).await.ok();
     };
-    Ok(Some(tokio::spawn(async move {
-        if let Err(error) = api::serve(listener, known, token, until).await {
-            tracing::error!(%error, "the local endpoint failed");
-        }
-    })))
+    Ok(Some(tokio::spawn(api::serve(listener, service, tls, until))))
 }
 
 /// A random token, made once, readable by us alone.
@@ -411,7 +423,7 @@ async fn prune(store: Arc<dyn Store>, clock: Clock) {
 }
 
 /// Reads profiles, actions and registry again; keeps the old ones if anything is wrong.
-async fn reload(config: &Path, known: &Arc<Known>, running: &Settings) {
+async fn reload(config: &Path, known: &Arc<Known>) {
     let path: PathBuf = config.to_owned();
     let read = tokio::task::spawn_blocking(move || check::read(&path, &environment)).await;
     let Ok(checked) = read else { return };
@@ -422,23 +434,11 @@ async fn reload(config: &Path, known: &Arc<Known>, running: &Settings) {
         tracing::error!("the new files have errors; the old ones stay in force");
         return;
     };
-    let rules = Rules { profiles: definitions.profile_texts.clone(), ..rules(running, &definitions) };
-    let registry = with_tasks(definitions.registry.clone(), &known.response.active());
-    let told = async {
-        known.handle.set_rules(rules).await?;
-        known.handle.set_registry(registry).await
-    };
-    if let Err(error) = told.await {
-        tracing::error!(%error, "the engine did not take the new files");
-        return;
+    let profiles = definitions.profiles.len();
+    match control::reload(known, definitions).await {
+        Ok(()) => tracing::info!(profiles, "profiles, actions, rules and registry are read again"),
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the new files were not taken"),
     }
-    known.response.set_rules(definitions.rules.clone());
-    *known.watched.lock().unwrap_or_else(PoisonError::into_inner) =
-        Arc::new(watched(config, running, &definitions));
-    tracing::info!(
-        profiles = definitions.profiles.len(),
-        "profiles, actions, rules and registry are read again"
-    );
 }
 
 /// Reads a variable of the environment, for secrets.

@@ -3,8 +3,6 @@
 //! The row outlives the end of its violation and goes with the last of its stored transitions
 //! ([`super::backend::prune_transitions`]), so there are never more than stored violations.
 
-use std::collections::BTreeMap;
-
 use detector::verification::{Verification, VerificationError, VerificationState};
 use fleet::store::{Batch, KeyRange, Store, StoreError, Table};
 use serde_json::Value;
@@ -69,12 +67,11 @@ pub fn active(
     let mut range = KeyRange::all();
     loop {
         let page = store.scan(Table::Violations, &range, PAGE)?;
-        let looked_at = of_page(store, &page)?;
         for (key, value) in &page {
             if found.len() >= limit {
                 return Ok(found);
             }
-            let verification = looked_at.get(key.as_slice()).cloned().unwrap_or_default();
+            let verification = stored(store, &String::from_utf8_lossy(key))?;
             if wanted.is_none_or(|wanted| wanted == verification.verification_state) {
                 let mut row: Value = serde_json::from_slice(value)?;
                 put_into(&mut row, &verification)?;
@@ -83,27 +80,6 @@ pub fn active(
         }
         match page.last() {
             Some((key, _)) if page.len() == PAGE => range = range.after(key),
-            _ => return Ok(found),
-        }
-    }
-}
-
-/// What is stored about the violations of a page. Few are ever looked at, so one scan between the
-/// page's first and last key is cheaper than a question for each.
-fn of_page(
-    store: &dyn Store,
-    page: &[(Vec<u8>, Vec<u8>)],
-) -> Result<BTreeMap<Vec<u8>, Verification>, RowError> {
-    let mut found = BTreeMap::new();
-    let (Some((first, _)), Some((last, _))) = (page.first(), page.last()) else { return Ok(found) };
-    let mut range = KeyRange { start: first.clone(), end: KeyRange::all().after(last).start.into() };
-    loop {
-        let rows = store.scan(Table::Verifications, &range, PAGE)?;
-        for (key, row) in &rows {
-            found.insert(key.clone(), serde_json::from_slice(row)?);
-        }
-        match rows.last() {
-            Some((key, _)) if rows.len() == PAGE => range = range.after(key),
             _ => return Ok(found),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Home {
     /// The configuration without the parts that [`Home`] writes itself.
     config: Mutex<String>,
     api: Mutex<u16>,
+    /// More lines of `[api]`.
+    api_more: Mutex<String>,
 }
 
 /// What a command said.
@@ -37,8 +39,12 @@ pub(crate) struct Said {
 impl Home {
     /// With empty folders of profiles and actions.
     pub(crate) fn new() -> Self {
-        let home =
-            Self { dir: TempDir::new().unwrap(), config: Mutex::default(), api: Mutex::new(free_port()) };
+        let home = Self {
+            dir: TempDir::new().unwrap(),
+            config: Mutex::default(),
+            api: Mutex::new(free_port()),
+            api_more: Mutex::default(),
+        };
         for folder in ["profiles", "actions"] {
             fs::create_dir(home.path(folder)).unwrap();
         }
@@ -73,11 +79,23 @@ impl Home {
         self.write_config();
     }
 
+    /// Adds a line to `[api]`.
+    pub(crate) fn api_line(&self, line: &str) {
+        self.api_more.lock().unwrap().push_str(&format!("{line}\n"));
+        self.write_config();
+    }
+
+    /// Where the endpoint answers with TLS.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("https://127.0.0.1:{}", self.api.lock().unwrap())
+    }
+
     fn write_config(&self) {
         let (config, api) = (self.config.lock().unwrap(), self.api.lock().unwrap());
+        let more = self.api_more.lock().unwrap();
         let text = format!(
             "[data]\ndir = \"data\"\n\n[files]\nprofiles = \"profiles\"\nactions = \"actions\"\n\n\
-             [api]\nlisten = \"127.0.0.1:{api}\"\n\n{config}"
+             [api]\nlisten = \"127.0.0.1:{api}\"\n{more}\n{config}"
         );
         self.write("fleetward.toml", &text);
     }

@@ -32,19 +32,36 @@ impl Page {
         let pages = Model::get().operations.get(operation).and_then(|operation| operation.pages.as_ref());
         let (input, token, limit, list) =
             pages.ok_or_else(|| Fault::internal(format!("`{operation}` has no pages")))?;
-        let rows = limit.as_ref().and_then(|name| members.get(name)).and_then(Value::as_u64);
+        Self::sought(operation, members, (input, token, limit.as_deref(), list))
+    }
+
+    /// The page of an operation that has `nextToken` and `maxResults` although the model does not say that it
+    /// has pages.
+    ///
+    /// # Errors
+    /// As [`Page::of`].
+    pub fn named(operation: &str, members: &Members, list: &str) -> Result<Self, Fault> {
+        Self::sought(operation, members, ("nextToken", "nextToken", Some("maxResults"), list))
+    }
+
+    fn sought(
+        operation: &str,
+        members: &Members,
+        (input, token, limit, list): (&str, &str, Option<&str>, &str),
+    ) -> Result<Self, Fault> {
+        let rows = limit.and_then(|name| members.get(name)).and_then(Value::as_u64);
         let rows = rows.and_then(|rows| usize::try_from(rows).ok()).unwrap_or(ROWS_DEFAULT).min(ROWS_MAX);
         let mut hasher = std::hash::DefaultHasher::new();
         operation.hash(&mut hasher);
         for (name, value) in members {
-            if name != input && Some(name) != limit.as_ref() {
+            if name != input && Some(name.as_str()) != limit {
                 (name, value.to_string()).hash(&mut hasher);
             }
         }
         let bound = hasher.finish();
         let sent = members.get(input).and_then(Value::as_str).filter(|sent| !sent.is_empty());
         let after = sent.map(|sent| open(sent, bound)).transpose()?;
-        Ok(Self { bound, after, rows, token: token.clone(), list: list.clone() })
+        Ok(Self { bound, after, rows, token: token.to_owned(), list: list.to_owned() })
     }
 
     /// The last key of the page before.
@@ -72,6 +89,18 @@ impl Page {
             .take(self.rows + 1)
             .collect();
         self.close(&mut shown)
+    }
+
+    /// As [`Page::answer`], for rows that were looked for up to the key `last` alone: if they fill no page, the
+    /// next one begins there.
+    pub fn answer_up_to<K: AsRef<str>>(
+        &self,
+        rows: impl IntoIterator<Item = (K, Value)>,
+        last: &str,
+    ) -> Members {
+        let mut answer = self.answer(rows);
+        answer.entry(self.token.clone()).or_insert_with(|| Value::String(self.seal(last)));
+        answer
     }
 
     fn close<K: AsRef<str>>(&self, shown: &mut Vec<(K, Value)>) -> Members {

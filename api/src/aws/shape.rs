@@ -16,6 +16,38 @@ pub fn output(operation: &Operation, answer: Members) -> Value {
     }
 }
 
+/// The members of a request as a record may hold them: what the model calls sensitive is left out.
+#[must_use]
+pub fn shown_input(operation: &Operation, members: &Members) -> Value {
+    match Model::get().input(operation) {
+        Some(shape) => hidden(shape, Value::Object(members.clone())),
+        None => Value::Object(Members::new()),
+    }
+}
+
+fn hidden(shape: &Shape, value: Value) -> Value {
+    let named = |name: &str| Model::get().shape(name);
+    match (shape.sensitive, value) {
+        (true, _) => Value::String("(hidden)".into()),
+        (false, Value::Object(members)) => members
+            .into_iter()
+            .map(|(name, value)| {
+                let own =
+                    shape.members().iter().find(|(own, _)| *own == name).map(|(_, member)| &member.shape);
+                match own.or(shape.value.as_ref()).and_then(|own| named(own)) {
+                    Some(own) => (name, hidden(own, value)),
+                    None => (name, value),
+                }
+            })
+            .collect(),
+        (false, Value::Array(values)) => match shape.member.as_deref().and_then(named) {
+            Some(element) => values.into_iter().map(|value| hidden(element, value)).collect(),
+            None => Value::Array(values),
+        },
+        (false, value) => value,
+    }
+}
+
 fn structure(shape: &Shape, mut members: Members) -> Value {
     let mut kept = Members::new();
     for (name, member) in shape.members() {

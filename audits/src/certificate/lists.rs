@@ -90,6 +90,15 @@ impl WeakKeys {
         self.len() == 0
     }
 
+    /// Whether there is an entry of this kind.
+    #[must_use]
+    pub fn has_kind(&self, kind: ListKind) -> bool {
+        match kind {
+            ListKind::Debian => !self.debian.is_empty(),
+            ListKind::Public => !self.public.is_empty(),
+        }
+    }
+
     pub(crate) fn is_debian(&self, fingerprint: &[u8; 10]) -> bool {
         self.debian.contains(fingerprint)
     }

@@ -1,7 +1,6 @@
 //! Status, counts and statistics (`device-defender-audit.md`, section 6).
 
-use std::collections::BTreeSet;
-
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::suppression::{InForce, members};
@@ -37,8 +36,8 @@ pub enum Work {
         /// Findings, in the order of the check.
         findings: Vec<Finding>,
     },
-    /// It has no data.
-    NoData,
+    /// It has no data, for this reason.
+    NoData(String),
     /// It was not reached.
     Canceled,
     /// It could not run, for this reason.
@@ -70,7 +69,7 @@ pub struct CheckOutcome {
     pub non_compliant_resources_count: u64,
     /// Resources all of whose findings are suppressed.
     pub suppressed_non_compliant_resources_count: u64,
-    /// Why it failed.
+    /// Why it failed or has no data; else what it could not look at, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Findings beyond [`FINDINGS_MAX`].
@@ -84,7 +83,33 @@ impl CheckOutcome {
     /// Counts and judges what a check did.
     #[must_use]
     pub fn new(check: impl Into<String>, work: Work, in_force: &InForce) -> Self {
-        let mut outcome = Self {
+        let mut tally = Tally::new(check, in_force);
+        match work {
+            Work::NoData(why) => tally.ended(Status::WaitingForDataCollection, Some(why)),
+            Work::Canceled => tally.ended(Status::Canceled, None),
+            Work::Failed(why) => tally.ended(Status::Failed, Some(why)),
+            Work::Done { examined, findings } => {
+                findings.into_iter().for_each(|finding| tally.add(finding));
+                tally.done(examined, None)
+            }
+        }
+    }
+}
+
+/// Counts findings one by one, so that those beyond [`FINDINGS_MAX`] need not be in memory at once.
+#[derive(Debug)]
+pub struct Tally<'f> {
+    outcome: CheckOutcome,
+    in_force: &'f InForce,
+    open: HashSet<u128>,
+    suppressed: HashSet<u128>,
+}
+
+impl<'f> Tally<'f> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(check: impl Into<String>, in_force: &'f InForce) -> Self {
+        let outcome = CheckOutcome {
             check_name: check.into(),
             check_run_status: Status::CompletedCompliant,
             total_resources_count: 0,
@@ -94,37 +119,59 @@ impl CheckOutcome {
             shed: 0,
             findings: Vec::new(),
         };
-        match work {
-            Work::NoData => outcome.check_run_status = Status::WaitingForDataCollection,
-            Work::Canceled => outcome.check_run_status = Status::Canceled,
-            Work::Failed(why) => {
-                outcome.check_run_status = Status::Failed;
-                outcome.message = Some(why);
-            }
-            Work::Done { examined, findings } => outcome.done(examined, findings, in_force),
-        }
-        outcome
+        Self { outcome, in_force, open: HashSet::new(), suppressed: HashSet::new() }
     }
 
-    fn done(&mut self, examined: u64, findings: Vec<Finding>, in_force: &InForce) {
-        let (mut open, mut suppressed) = (BTreeSet::new(), BTreeSet::new());
-        for finding in findings {
-            let is_suppressed = in_force.has(&finding);
-            let resources = if is_suppressed { &mut suppressed } else { &mut open };
-            resources.insert((finding.resource.resource_type.clone(), members(&finding.resource)));
-            if self.findings.len() < FINDINGS_MAX {
-                self.findings.push(Judged { finding, is_suppressed });
-            } else {
-                self.shed += 1;
-            }
-        }
-        self.total_resources_count = examined;
-        self.non_compliant_resources_count = open.len() as u64;
-        self.suppressed_non_compliant_resources_count = suppressed.difference(&open).count() as u64;
-        if !open.is_empty() {
-            self.check_run_status = Status::CompletedNonCompliant;
+    /// One more finding, in the order of the check.
+    pub fn add(&mut self, finding: Finding) {
+        let is_suppressed = self.in_force.has(&finding);
+        let resources = if is_suppressed { &mut self.suppressed } else { &mut self.open };
+        resources.insert(identity(&finding));
+        if self.outcome.findings.len() < FINDINGS_MAX {
+            self.outcome.findings.push(Judged { finding, is_suppressed });
+        } else {
+            self.outcome.shed += 1;
         }
     }
+
+    /// The check looked at all of its resources; `remark` says what it could not look at.
+    #[must_use]
+    pub fn done(mut self, examined: u64, remark: Option<String>) -> CheckOutcome {
+        let outcome = &mut self.outcome;
+        outcome.total_resources_count = examined;
+        outcome.message = remark;
+        outcome.non_compliant_resources_count = self.open.len() as u64;
+        outcome.suppressed_non_compliant_resources_count =
+            self.suppressed.difference(&self.open).count() as u64;
+        if !self.open.is_empty() {
+            outcome.check_run_status = Status::CompletedNonCompliant;
+        }
+        self.outcome
+    }
+
+    /// The check did not come to an end; findings so far are not told.
+    #[must_use]
+    pub fn ended(mut self, status: Status, why: Option<String>) -> CheckOutcome {
+        self.outcome.check_run_status = status;
+        self.outcome.message = why;
+        self.outcome.findings.clear();
+        self.outcome.shed = 0;
+        self.outcome
+    }
+}
+
+/// The resource of a finding as a number: a million of them take 16 MiB, not their names. Two
+/// resources get one number with a chance of 2^-128 for each pair.
+fn identity(finding: &Finding) -> u128 {
+    let mut text = String::from(finding.resource.resource_type.as_ref());
+    for (name, value) in members(&finding.resource) {
+        for part in [&name, &value] {
+            text.push('\0');
+            text.push_str(part);
+        }
+    }
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    hash.as_ref().iter().take(16).fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// `taskStatistics`; the five parts add up to `total_checks`.

@@ -42,7 +42,7 @@ fn rules_of(given: Files<'_>) -> Vec<String> {
 }
 
 /// Compares with a file by its path from this crate; with `UPDATE_GOLDEN` set it is written anew.
-fn check_file(path: &str, seen: &str) {
+pub(crate) fn check_file(path: &str, seen: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, seen).unwrap();

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod broker;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod lens;
 #[cfg(test)]
 mod policy;

@@ -36,7 +36,7 @@ fn suppressed(check: &str, id: &str, lifetime: Lifetime, at: i64) -> InForce {
 fn every_end_of_a_check_has_its_status_and_the_statistics_add_up() {
     let none = InForce::default();
     let checks = [
-        CheckOutcome::new("A", Work::NoData, &none),
+        CheckOutcome::new("A", Work::NoData("none".into()), &none),
         CheckOutcome::new("B", Work::Canceled, &none),
         CheckOutcome::new("C", Work::Failed("no".into()), &none),
         CheckOutcome::new("D", Work::Done { examined: 0, findings: Vec::new() }, &none),

@@ -54,7 +54,7 @@ pub fn audit(document: &Document, known: &Known) -> Vec<Finding> {
 }
 
 /// Whether the subject administers, by its name or because it is the broker's own host.
-fn is_administrator(subject: &Subject, known: &Known) -> bool {
+pub(crate) fn is_administrator(subject: &Subject, known: &Known) -> bool {
     const WORDS: [&str; 4] = ["admin", "root", "superuser", "dashboard"];
     let says_so = |name: &str| {
         let name = name.to_ascii_lowercase();

@@ -10,6 +10,9 @@ pub mod mosquitto;
 pub mod nats;
 mod nats_conf;
 pub mod rabbitmq;
+mod recognise;
+
+pub use recognise::recognise;
 
 use fleet::problem::{Problem, Severity};
 
