@@ -288,3 +288,41 @@ fn network() -> impl Strategy<Value = IpNet> {
         IpNet::new(address, prefix.min(max)).unwrap()
     })
 }
+
+fn single_behavior() -> impl Strategy<Value = Arc<Behavior>> {
+    let operator =
+        prop::sample::select(vec!["less-than", "less-than-equals", "greater-than", "greater-than-equals"]);
+    (operator, 0..12_u32, 1..4_u8, 1..4_u8).prop_map(|(operator, bound, alarm, clear)| {
+        super::behavior(&format!(
+            r#"{{"name":"b","metric":"aws:message-byte-size","criteria":{{"comparisonOperator":"{operator}",
+                "value":{{"count":{bound}}},"consecutiveDatapointsToAlarm":{alarm},"consecutiveDatapointsToClear":{clear}}}}}"#
+        ))
+    })
+}
+
+proptest! {
+    /// Datapoints that change nothing may take the short way: what stays behind is the same, and so is what follows.
+    #[test]
+    fn the_short_way_leads_to_the_same_slot_and_the_same_changes(
+        behavior in single_behavior(),
+        values in prop::collection::vec(0..12_u32, 0..60),
+    ) {
+        prop_assert!(behavior.window.is_none());
+        let (mut long, mut short) = (Slot::default(), Slot::default());
+        for (second, value) in (0..).zip(values) {
+            let (at, value) = (Timestamp::from_secs(second), f64::from(value));
+            let own = behavior.observe_number(&mut long, at, value, Attribution::Certain).1;
+            let own = own.ok_or_else(|| TestCaseError::fail("each observation is a datapoint"))?;
+            match behavior.observe_as_before(&mut short, value) {
+                Some(compliant) => {
+                    prop_assert_eq!((own.compliant, own.change()), (Some(compliant), None));
+                }
+                None => {
+                    let same = behavior.observe_number(&mut short, at, value, Attribution::Certain).1;
+                    prop_assert_eq!(same, Some(own));
+                }
+            }
+            prop_assert_eq!(long, short);
+        }
+    }
+}

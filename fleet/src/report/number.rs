@@ -195,10 +195,8 @@ mod tests {
                 }
             }
         }
-        assert!(
-            (0..=8).all(|len| value_of(u64::from_le_bytes(*b"98765432"), len)
-                == 98_765_432 / 10_u64.pow(8 - len as u32))
-        );
+        assert!((0..=8_u32).all(|len| value_of(u64::from_le_bytes(*b"98765432"), len as usize)
+            == 98_765_432 / 10_u64.pow(8 - len)));
     }
 
     #[test]
