@@ -218,7 +218,7 @@ mod tests {
         for (n, aggregate) in [(1_i32, "max"), (2, "max"), (2, "min"), (2, "sum"), (400, "max")] {
             let rows =
                 ["t1", "t2"].map(|thing| Row { thing: thing.into(), value: Value::Number(f64::from(n)) });
-            history.append(&Block {
+            let taken = history.append(&Block {
                 seq: u64::from(n.unsigned_abs()),
                 end: Timestamp::from_millis(at + i64::from(n) * 300_000),
                 window_secs: 300,
@@ -227,6 +227,7 @@ mod tests {
                 aggregate: aggregate.into(),
                 rows: rows.into(),
             });
+            assert_ne!(taken, history::Appended::Repeated);
         }
         history.commit(9).unwrap();
         let series = of_history(&place, &alarm("t1", at), None).unwrap().unwrap();
