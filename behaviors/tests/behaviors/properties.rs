@@ -294,7 +294,7 @@ fn single_behavior() -> impl Strategy<Value = Arc<Behavior>> {
         prop::sample::select(vec!["less-than", "less-than-equals", "greater-than", "greater-than-equals"]);
     (operator, 0..12_u32, 1..4_u8, 1..4_u8).prop_map(|(operator, bound, alarm, clear)| {
         super::behavior(&format!(
-            r#"{{"name":"b","metric":"aws:message-byte-size","criteria":{{"comparisonOperator":"{operator}",
+            r#"{{"name":"b","metric":"aws:num-listening-tcp-ports","criteria":{{"comparisonOperator":"{operator}",
                 "value":{{"count":{bound}}},"consecutiveDatapointsToAlarm":{alarm},"consecutiveDatapointsToClear":{clear}}}}}"#
         ))
     })
