@@ -297,7 +297,7 @@ fn finish(json: &Json<'_>, lists: u8, out: &mut ReportBuf) -> Option<()> {
 }
 
 /// Reads a report with the general reader, and takes down how it is laid out.
-pub(super) fn recorded<'a>(bytes: &'a [u8], out: &mut ReportBuf) -> Step<Trace> {
+pub(super) fn recorded(bytes: &[u8], out: &mut ReportBuf) -> Step<Trace> {
     let mut source = Recorder::new(bytes)?;
     read::report(&mut source, out)?;
     source.end()?;
