@@ -110,7 +110,7 @@ fn shuffled(document: Value, seed: &mut u64) -> Value {
 
 fn eight(document: Value, agent: u64) -> String {
     let document = shuffled(document, &mut { agent * 31 + 5 });
-    let document = if agent % 2 == 0 { document } else { renamed(document, &SHORT) };
+    let document = if agent.is_multiple_of(2) { document } else { renamed(document, &SHORT) };
     if agent < 6 { document.to_string() } else { format!("{document:#}") }
 }
 

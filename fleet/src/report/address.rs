@@ -32,10 +32,14 @@ pub(super) fn quoted_v4_with_port(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
         others &= others.wrapping_sub(1);
         at
     };
-    let [a, b, c, d, end] = [next(), next(), next(), next(), next()];
+    let end = first_quote(chunk);
+    let [a, b, c, d] = [next(), next(), next(), next()];
     let is = |at: usize, mark: u8| chunk.get(at) == Some(&mark);
     let port = end.wrapping_sub(d + 1);
-    if !(is(a, b'.') && is(b, b'.') && is(c, b'.') && is(d, b':') && is(end, b'"') && matches!(port, 1..=5)) {
+    if !(is(a, b'.') && is(b, b'.') && is(c, b'.') && is(d, b':') && is(end, b'"'))
+        || next() != end
+        || !matches!(port, 1..=5)
+    {
         return None;
     }
     let octets = [
@@ -51,10 +55,25 @@ pub(super) fn quoted_v4_with_port(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     Some((Ipv4Addr::from(octets), text.get(end + 1..)?))
 }
 
+/// Where the first quote is behind the eighth byte; 24 if there is none. What follows the address can be
+/// read as soon as this is known, before the rest of it is checked.
+#[inline(always)]
+fn first_quote(chunk: &[u8; 24]) -> usize {
+    let [_, high @ ..] = chunk.as_chunks::<8>().0 else { return 24 };
+    let mut marks = 0_u128;
+    for (at, word) in high.iter().enumerate() {
+        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'"'));
+        // The lowest mark is exact.
+        marks |= u128::from(word.wrapping_sub(ONES) & !word & (ONES * 0x80)) << (64 * at);
+    }
+    8 + marks.trailing_zeros() as usize / 8
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
 /// Marks the bytes that are no digits, one bit each.
 #[inline(always)]
 fn others_than_digits(chunk: &[u8; 24]) -> u32 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     /// Brings the lowest bits of eight bytes together in the highest byte.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let (words, _) = chunk.as_chunks::<8>();

@@ -172,18 +172,6 @@ impl<'a> Json<'a> {
         self.rest
     }
 
-    /// Steps over `text` if it is next.
-    #[inline(always)]
-    pub(super) fn step_over(&mut self, text: &[u8]) -> bool {
-        match self.rest.split_at_checked(text.len()) {
-            Some((head, rest)) if same(head, text) => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Steps over white space.
     #[inline(always)]
     fn space(&mut self) {
@@ -354,35 +342,6 @@ impl<'a> Json<'a> {
         let found = found.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
         Fault::new(Reason::Syntax, format!("byte {at}: found {found:?}; expected is {expected}"))
     }
-}
-
-/// Whether the bytes are the same. Texts between values are short: what the library's comparison
-/// costs before it begins is most of it.
-#[inline(always)]
-fn same(own: &[u8], other: &[u8]) -> bool {
-    let (chunks, tail) = own.as_chunks::<16>();
-    let (others, other_tail) = other.as_chunks::<16>();
-    let word = |chunk: &[u8; 16]| u128::from_le_bytes(*chunk);
-    if !chunks.iter().zip(others).all(|(own, other)| word(own) == word(other)) {
-        return false;
-    }
-    // Whatever is left is in the last 16, 8 or 4 bytes, beside what was compared already.
-    if let (Some(own), Some(other)) = (own.last_chunk::<16>(), other.last_chunk::<16>()) {
-        return word(own) == word(other);
-    }
-    let ends = |bytes: &[u8]| {
-        Some((u64::from_le_bytes(*bytes.first_chunk()?), u64::from_le_bytes(*bytes.last_chunk()?)))
-    };
-    if tail.len() >= 8 {
-        return ends(tail) == ends(other_tail);
-    }
-    let ends = |bytes: &[u8]| {
-        Some((u32::from_le_bytes(*bytes.first_chunk()?), u32::from_le_bytes(*bytes.last_chunk()?)))
-    };
-    if tail.len() >= 4 {
-        return ends(tail) == ends(other_tail);
-    }
-    tail.iter().zip(other_tail).all(|(own, other)| own == other)
 }
 
 /// The value at the start of `rest`, as a message shows it.

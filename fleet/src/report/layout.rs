@@ -20,9 +20,10 @@
 use hashbrown::HashMap;
 
 use super::{
-    LIST_ITEMS_MAX, ReportBuf,
+    LIST_ITEMS_MAX, ReportBuf, address,
     fault::Step,
     json::Json,
+    number,
     read::{self, Field, List, Source},
     record::{Recorder, Trace, Value},
 };
@@ -119,28 +120,29 @@ impl Layouts {
         done
     }
 
+    /// What is left of the report is passed by value from step to step: where one value ends decides
+    /// where the next text begins, and that chain is what the time goes into.
     fn follow(&self, bytes: &[u8], out: &mut ReportBuf) -> Option<()> {
-        let mut json = Json::unchecked(bytes);
-        let (mut node, mut lists) = (ROOT, 0);
+        let (mut rest, mut node, mut lists) = (bytes, ROOT, 0);
         loop {
-            let edge = self.edge(node, &mut json)?;
+            let (edge, after) = self.edge(node, rest)?;
             lists |= edge.lists;
             if edge.field == Field::End {
-                return finish(&json, lists, out);
+                return finish(after, lists, out);
             }
-            value(edge.field, &mut json, out)?;
+            rest = value(edge.field, after, out)?;
             node = edge.to as usize;
         }
     }
 
-    /// The edge of a node whose text is next; steps over the text.
+    /// The edge of a node whose text is next, and what follows the text.
     #[inline(always)]
-    fn edge(&self, node: usize, json: &mut Json<'_>) -> Option<&Edge> {
+    fn edge<'a>(&self, node: usize, rest: &'a [u8]) -> Option<(&Edge, &'a [u8])> {
         let mut at = self.nodes.get(node)?.first;
         loop {
             let edge = self.edges.get(at as usize)?;
-            if json.step_over(self.text.get(edge.start as usize..edge.end as usize)?) {
-                return Some(edge);
+            if let Some(rest) = step_over(rest, self.text.get(edge.start as usize..edge.end as usize)?) {
+                return Some((edge, rest));
             }
             at = edge.other;
         }
@@ -222,7 +224,7 @@ impl Layouts {
         let textual = spelled && node.edges >= SPELLINGS_MAX;
         if textual || node.edges >= FAN_MAX {
             *node = Node { first: NONE, edges: 0, textual: node.textual || textual };
-            return;
+            last = NONE;
         }
         let place = |len: usize| u32::try_from(len).unwrap_or(NONE);
         let (start, new) = (place(texts.len()), place(edges.len()));
@@ -236,53 +238,117 @@ impl Layouts {
     }
 }
 
-/// Reads the value that is next, as the general reader does. Nothing if it would refuse it, or if
-/// it takes it for more than a value.
+/// Reads the value that is next, as the general reader does; gives what follows it. Nothing if the
+/// general reader would refuse it, or if it takes it for more than a value.
 #[inline(always)]
-fn value(field: Field, json: &mut Json<'_>, out: &mut ReportBuf) -> Option<()> {
-    const ANY: std::ops::RangeInclusive<u64> = 0..=u64::MAX;
-    match field {
-        Field::ReportId => out.report_id = read::whole(json, 1..=u64::MAX).ok()?,
-        Field::BytesIn => out.bytes_in = Some(read::whole(json, ANY).ok()?),
-        Field::BytesOut => out.bytes_out = Some(read::whole(json, ANY).ok()?),
-        Field::PacketsIn => out.packets_in = Some(read::whole(json, ANY).ok()?),
-        Field::PacketsOut => out.packets_out = Some(read::whole(json, ANY).ok()?),
-        Field::TcpTotal => out.tcp_ports_total = Some(read::whole(json, ANY).ok()?),
-        Field::UdpTotal => out.udp_ports_total = Some(read::whole(json, ANY).ok()?),
-        Field::ConnectionsTotal => out.connections_total = Some(read::whole(json, ANY).ok()?),
-        Field::TcpPort => out.tcp_ports.push(read::whole_port(json).ok().filter(|&port| port > 0)?),
-        Field::UdpPort => out.udp_ports.push(read::whole_port(json).ok().filter(|&port| port > 0)?),
-        Field::LocalPort => drop(read::whole(json, 0..=65535).ok()?),
-        Field::RemoteAddress => match json.v4_with_port() {
-            Some(address) => out.remote_addresses.push(address.into()),
-            None => {
-                let address = with_text(json, read::remote_address)?;
-                out.remote_addresses.push(address);
-            }
-        },
-        Field::Text => with_text(json, |json| read::any_text(json, ""))?,
-        Field::Skipped => with_text(json, Source::skip)?,
-        Field::Custom => with_text(json, |json| read::custom_metrics(json, out))?,
+fn value<'a>(field: Field, rest: &'a [u8], out: &mut ReportBuf) -> Option<&'a [u8]> {
+    let whole = || {
+        let (number, rest) = number::parse(rest)?;
+        Some((number.whole()?, rest))
+    };
+    let port = || {
+        let (number, rest) = whole()?;
+        Some((u16::try_from(number).ok().filter(|&port| port > 0)?, rest))
+    };
+    let number = match field {
+        Field::ReportId => {
+            let (number, rest) = whole()?;
+            out.report_id = number;
+            return (number > 0).then_some(rest);
+        }
+        Field::TcpPort => {
+            let (port, rest) = port()?;
+            out.tcp_ports.push(port);
+            return Some(rest);
+        }
+        Field::UdpPort => {
+            let (port, rest) = port()?;
+            out.udp_ports.push(port);
+            return Some(rest);
+        }
+        Field::LocalPort => {
+            let (number, rest) = whole()?;
+            return (number <= 65_535).then_some(rest);
+        }
+        Field::RemoteAddress => {
+            let (address, rest) = match address::quoted_v4_with_port(rest) {
+                Some((address, rest)) => (address.into(), rest),
+                None => with_text(rest, read::remote_address)?,
+            };
+            out.remote_addresses.push(address);
+            return Some(rest);
+        }
+        Field::Text => return with_text(rest, |json| read::any_text(json, "")).map(|((), rest)| rest),
+        Field::Skipped => return with_text(rest, Source::skip).map(|((), rest)| rest),
+        Field::Custom => {
+            return with_text(rest, |json| read::custom_metrics(json, out)).map(|((), rest)| rest);
+        }
         Field::End => return None,
-    }
-    Some(())
+        Field::BytesIn => &mut out.bytes_in,
+        Field::BytesOut => &mut out.bytes_out,
+        Field::PacketsIn => &mut out.packets_in,
+        Field::PacketsOut => &mut out.packets_out,
+        Field::TcpTotal => &mut out.tcp_ports_total,
+        Field::UdpTotal => &mut out.udp_ports_total,
+        Field::ConnectionsTotal => &mut out.connections_total,
+    };
+    let (read, rest) = whole()?;
+    *number = Some(read);
+    Some(rest)
 }
 
 /// Reads what may hold more than ASCII. What is compared with learnt text is UTF-8 by that.
 #[cold]
-fn with_text<'a, T>(json: &mut Json<'a>, read: impl FnOnce(&mut Json<'a>) -> Step<T>) -> Option<T> {
-    let before = json.rest();
-    let value = read(json).ok()?;
-    let read = before.get(..before.len() - json.rest().len())?;
-    std::str::from_utf8(read).ok().map(|_| value)
+fn with_text<'a, T>(rest: &'a [u8], read: impl FnOnce(&mut Json<'a>) -> Step<T>) -> Option<(T, &'a [u8])> {
+    let mut json = Json::unchecked(rest);
+    let value = read(&mut json).ok()?;
+    let read = rest.get(..json.position())?;
+    std::str::from_utf8(read).ok()?;
+    Some((value, json.rest()))
+}
+
+/// What follows `text` in `rest`, if that begins with it.
+#[inline(always)]
+fn step_over<'a>(rest: &'a [u8], text: &[u8]) -> Option<&'a [u8]> {
+    let (head, rest) = rest.split_at_checked(text.len())?;
+    same(head, text).then_some(rest)
+}
+
+/// Whether the bytes are the same. Texts between values are short: what the library's comparison
+/// costs before it begins is most of it.
+#[inline(always)]
+fn same(own: &[u8], other: &[u8]) -> bool {
+    let (chunks, tail) = own.as_chunks::<16>();
+    let (others, other_tail) = other.as_chunks::<16>();
+    let word = |chunk: &[u8; 16]| u128::from_le_bytes(*chunk);
+    if !chunks.iter().zip(others).all(|(own, other)| word(own) == word(other)) {
+        return false;
+    }
+    // Whatever is left is in the last 16, 8 or 4 bytes, beside what was compared already.
+    if let (Some(own), Some(other)) = (own.last_chunk::<16>(), other.last_chunk::<16>()) {
+        return word(own) == word(other);
+    }
+    let ends = |bytes: &[u8]| {
+        Some((u64::from_le_bytes(*bytes.first_chunk()?), u64::from_le_bytes(*bytes.last_chunk()?)))
+    };
+    if tail.len() >= 8 {
+        return ends(tail) == ends(other_tail);
+    }
+    let ends = |bytes: &[u8]| {
+        Some((u32::from_le_bytes(*bytes.first_chunk()?), u32::from_le_bytes(*bytes.last_chunk()?)))
+    };
+    if tail.len() >= 4 {
+        return ends(tail) == ends(other_tail);
+    }
+    tail.iter().zip(other_tail).all(|(own, other)| own == other)
 }
 
 /// What the general reader does at the ends of lists and of the report.
-fn finish(json: &Json<'_>, lists: u8, out: &mut ReportBuf) -> Option<()> {
+fn finish(rest: &[u8], lists: u8, out: &mut ReportBuf) -> Option<()> {
     let has = |list: List| lists & list as u8 != 0;
     let too_long = [out.tcp_ports.len(), out.udp_ports.len(), out.remote_addresses.len()].iter().max()
         > Some(&LIST_ITEMS_MAX);
-    if !json.rest().is_empty() || too_long {
+    if !rest.is_empty() || too_long {
         return None;
     }
     let total = |has: bool, total: Option<u64>, len: usize| total.or(has.then_some(len as u64));
