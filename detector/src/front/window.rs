@@ -170,7 +170,7 @@ mod tests {
         std::iter::repeat_with(move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let drawn = state ^ state >> 29;
-            if few { drawn % 100_000 << 40 } else { drawn }
+            if few { (drawn % 100_000) << 40 } else { drawn }
         })
     }
 

@@ -20,6 +20,7 @@ mod journal_old;
 mod learned;
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod resume;
@@ -31,4 +32,5 @@ mod same;
 mod support;
 #[cfg(test)]
 mod violating;
+#[cfg(test)]
 mod walk;
