@@ -1,6 +1,10 @@
 //! Profiles, actions and the registry, read from files that live under version control.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use behaviors::profile::{self, Profiles};
 use fleet::{
@@ -80,11 +84,51 @@ pub fn texts(folder: &Path, problems: &mut Vec<Problem>) -> Texts {
     paths.iter().filter_map(|path| Some((path.display().to_string(), text(path, problems)?))).collect()
 }
 
+/// The text of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// As [`bytes_at_most`], and when it is not UTF-8.
+pub fn text_at_most(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    opened(path, bytes_max)?.read_to_string(&mut text)?;
+    not_grown(text.len(), bytes_max).map(|()| text)
+}
+
+/// The content of a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// When it cannot be read, is longer, or is no file: a pipe or a device may never end, whatever length it says.
+pub fn bytes_at_most(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    opened(path, bytes_max)?.read_to_end(&mut bytes)?;
+    not_grown(bytes.len(), bytes_max).map(|()| bytes)
+}
+
+fn opened(path: &Path, bytes_max: u64) -> io::Result<io::Take<File>> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is a pipe, a socket or a device; only files are read"));
+    }
+    let len = metadata.len();
+    if len > bytes_max {
+        return Err(io::Error::other(format!("it has {len} bytes; at most {bytes_max} are read")));
+    }
+    Ok(File::open(path)?.take(bytes_max.saturating_add(1)))
+}
+
+/// Somebody may write while we read.
+fn not_grown(read: usize, bytes_max: u64) -> io::Result<()> {
+    if read as u64 <= bytes_max {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("it grew while it was read; at most {bytes_max} bytes are read")))
+}
+
 fn text(path: &Path, problems: &mut Vec<Problem>) -> Option<String> {
-    let read = std::fs::metadata(path).and_then(|metadata| match metadata.len() {
-        0..=FILE_BYTES_MAX => std::fs::read_to_string(path),
-        len => Err(std::io::Error::other(format!("it has {len} bytes; at most {FILE_BYTES_MAX} are read"))),
-    });
+    let read = text_at_most(path, FILE_BYTES_MAX);
     read.map_err(|error| problems.push(unreadable(path, &error.to_string()))).ok()
 }
 
@@ -138,5 +182,24 @@ fn rule_problem(error: &RuleError) -> Problem {
         column: 0,
         place: place.to_owned(),
         message: message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod reading {
+    use super::*;
+
+    #[test]
+    fn only_files_are_read_and_no_more_of_them_than_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        std::fs::write(&file, "four").unwrap();
+        assert_eq!(text_at_most(&file, 4).unwrap(), "four");
+        assert_eq!(bytes_at_most(&file, 4).unwrap(), b"four");
+        let refused = |path: &Path, max| bytes_at_most(path, max).unwrap_err().to_string();
+        assert_eq!(refused(&file, 3), "it has 4 bytes; at most 3 are read");
+        let endless = Path::new("/dev/zero");
+        assert_eq!(refused(endless, 3), "it is a pipe, a socket or a device; only files are read");
+        assert_eq!(bytes_at_most(folder.path(), 3).unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }
 }

@@ -28,6 +28,7 @@ use crate::{
     config::settings::Settings,
     explain::events::Decoders,
     files::Definitions,
+    files::text_at_most,
     lens::{configuration, events, registry, running},
     serve,
 };
@@ -289,13 +290,7 @@ fn previous(path: &Path) -> Result<difference::Previous, Stop> {
 }
 
 fn text(path: &Path, bytes_max: u64) -> anyhow::Result<String> {
-    let read = fs::metadata(path).and_then(|metadata| match metadata.len() {
-        len if len > bytes_max => {
-            Err(io::Error::other(format!("it has {len} bytes; at most {bytes_max} are read")))
-        }
-        _ => fs::read_to_string(path),
-    });
-    read.with_context(|| format!("cannot read `{}`", path.display()))
+    text_at_most(path, bytes_max).with_context(|| format!("cannot read `{}`", path.display()))
 }
 
 fn tell(problems: &[Problem]) {

@@ -61,7 +61,7 @@ fn add(path: &Path, name: &str, role: allow::Role, as_json: bool) -> anyhow::Res
         return Ok(output::line(&shown.to_string())?);
     }
     Ok(output::line(&format!(
-        "{name} is a {}. These secrets are shown this once:\n\
+        "role of {name}: {}. These secrets are shown this once:\n\
          AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={secret}\nFLEETWARD_TOKEN={token}",
         role.name()
     ))?)

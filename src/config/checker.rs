@@ -14,6 +14,8 @@ use fleet::{
 use mitigations::secret::SecretRef;
 use toml::Spanned;
 
+use crate::files::bytes_at_most;
+
 /// Reads an environment variable; passed in, so that resolving is testable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -136,7 +138,7 @@ impl<'a> Checker<'a> {
     pub fn file(&mut self, path: Option<&Spanned<PathBuf>>, place: &str) -> Option<Vec<u8>> {
         let path = path?;
         let full = self.path(path.get_ref());
-        match read_bounded(&full) {
+        match bytes_at_most(&full, FILE_BYTES_MAX) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.error(path, place, format!("`{}` cannot be read: {error}", full.display()));
@@ -178,7 +180,7 @@ impl<'a> Checker<'a> {
                 (self.environment)(name).ok_or_else(|| format!("{reference} is not set"))?
             }
             SecretRef::File(path) => {
-                let bytes = read_bounded(&self.path(path))
+                let bytes = bytes_at_most(&self.path(path), FILE_BYTES_MAX)
                     .map_err(|error| format!("{reference} cannot be read: {error}"))?;
                 String::from_utf8(bytes).map_err(|_| format!("{reference} is not UTF-8 text"))?
             }
@@ -214,14 +216,6 @@ pub fn locate(text: &str, place: &str) -> usize {
         };
     }
     at
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    let size = std::fs::metadata(path)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(std::io::Error::other(format!("it has {size} bytes; at most {FILE_BYTES_MAX} are read")));
-    }
-    std::fs::read(path)
 }
 
 /// Whether a host name or address never leaves this machine.

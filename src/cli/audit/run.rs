@@ -20,6 +20,7 @@ use crate::audit::folder::{self, Reading};
 use crate::audit::report::Report;
 use crate::audit::{facts, suppressions};
 use crate::cli::{Exit, output};
+use crate::files::text_at_most;
 
 /// The check whose parameter the engine holds itself.
 const RADIUS: (&str, &str) = ("BLAST_RADIUS_CHECK", "BLAST_RADIUS_THINGS_MAX");
@@ -92,12 +93,7 @@ fn complain<T>(problems: &[Problem]) -> Option<T> {
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {
-    let told = || format!("`{}`", path.display());
-    let bytes = fs::metadata(path).with_context(told)?.len();
-    if bytes > TEXT_BYTES_MAX {
-        bail!("`{}` has {bytes} bytes; at most {TEXT_BYTES_MAX} are read", path.display());
-    }
-    fs::read_to_string(path).with_context(told)
+    text_at_most(path, TEXT_BYTES_MAX).with_context(|| format!("`{}`", path.display()))
 }
 
 /// The engine's options, and how many suppressions no longer hold.
