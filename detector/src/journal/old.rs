@@ -4,10 +4,7 @@
 //! position u64 | subject_len u16 | subject | payload`. `len` counts the bytes after `crc`, and
 //! `crc` (CRC-32 as in zlib) covers `len` and everything after `crc`.
 
-use fleet::time::Timestamp;
-
-use super::record::{BODY_BYTES_MAX, Damage, Kind, Record, array, checksum, u32_at};
-use crate::input::SourceId;
+use super::record::{BODY_BYTES_MAX, Damage, Record, array, checksum, fields, u32_at};
 
 /// Bytes before the subject.
 pub(crate) const HEADER_BYTES: usize = 37;
@@ -23,21 +20,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
     if checksum(len, rest) != crc {
         return Err(Damage::Checksum);
     }
-    let number = *rest.get(18).ok_or(Damage::Short)?;
-    let kind = Kind::from_number(number).ok_or(Damage::Kind(number))?;
-    let subject_len = usize::from(u16::from_le_bytes(array(rest, 27)?));
-    let body = rest.get(29..).ok_or(Damage::Short)?;
-    let (subject, payload) = body.split_at_checked(subject_len).ok_or(Damage::Subject)?;
-    let record = Record {
-        seq: u64::from_le_bytes(array(rest, 0)?),
-        arrival: Timestamp::from_millis(i64::from_le_bytes(array(rest, 8)?)),
-        source: SourceId(u16::from_le_bytes(array(rest, 16)?)),
-        kind,
-        position: u64::from_le_bytes(array(rest, 19)?),
-        subject: std::str::from_utf8(subject).map_err(|_| Damage::Subject)?,
-        payload,
-    };
-    Ok((record, total))
+    let after_seq = rest.get(8..).ok_or(Damage::Short)?;
+    Ok((fields(after_seq, u64::from_le_bytes(array(rest, 0)?))?, total))
 }
 
 /// Bytes of the record that begins here, by its length alone.
@@ -53,8 +37,10 @@ pub(crate) fn whole_len(bytes: &[u8]) -> Result<usize, Damage> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::input::Format;
+    use fleet::time::Timestamp;
+
+    use super::{super::record::Kind, *};
+    use crate::input::{Format, SourceId};
 
     /// A record as the first form had it, written out by hand.
     fn sample() -> (Record<'static>, Vec<u8>) {

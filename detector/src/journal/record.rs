@@ -128,17 +128,29 @@ pub(crate) fn encode(record: &Record<'_>, subject_len: u16, body_len: u32, out: 
     out.extend_from_slice(record.payload);
 }
 
+/// Where a record's kind is, after its seq.
+const KIND_AT: usize = 10;
+
 /// The first record of `bytes`, which is that of `seq`, and how many bytes it takes.
 pub(crate) fn decode(bytes: &[u8], seq: u64) -> Result<(Record<'_>, usize), Damage> {
     let len = u32_at(bytes, 0)?;
     let end = usize::try_from(len).ok().and_then(|len| len.checked_add(4)).ok_or(Damage::Length(len))?;
     let rest = bytes.get(4..end).ok_or(Damage::Length(len))?;
-    let number = *rest.get(10).ok_or(Damage::Length(len))?;
+    if rest.len() <= KIND_AT {
+        return Err(Damage::Length(len));
+    }
+    Ok((fields(rest, seq)?, end))
+}
+
+/// What both forms of a record have after its seq: `arrival i64 | source u16 | kind u8 | position u64 |
+/// subject_len u16 | subject | payload`.
+pub(crate) fn fields(rest: &[u8], seq: u64) -> Result<Record<'_>, Damage> {
+    let number = *rest.get(KIND_AT).ok_or(Damage::Short)?;
     let kind = Kind::from_number(number).ok_or(Damage::Kind(number))?;
     let subject_len = usize::from(u16::from_le_bytes(array(rest, 19)?));
-    let body = rest.get(21..).ok_or(Damage::Length(len))?;
+    let body = rest.get(21..).ok_or(Damage::Short)?;
     let (subject, payload) = body.split_at_checked(subject_len).ok_or(Damage::Subject)?;
-    let record = Record {
+    Ok(Record {
         seq,
         arrival: Timestamp::from_millis(i64::from_le_bytes(array(rest, 0)?)),
         source: SourceId(u16::from_le_bytes(array(rest, 8)?)),
@@ -146,8 +158,7 @@ pub(crate) fn decode(bytes: &[u8], seq: u64) -> Result<(Record<'_>, usize), Dama
         position: u64::from_le_bytes(array(rest, 11)?),
         subject: std::str::from_utf8(subject).map_err(|_| Damage::Subject)?,
         payload,
-    };
-    Ok((record, end))
+    })
 }
 
 pub(crate) fn checksum(len: u32, rest: &[u8]) -> u32 {
